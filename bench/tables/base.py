@@ -1,0 +1,55 @@
+"""What a table is: which cells, how one is measured, what to show and what to reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from bench.goals import Better, Goal
+    from bench.model import Cell, LoopName
+
+Unit: TypeAlias = Literal["number", "rate", "us", "ms", "bytes", "MiB"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measured figure and how it is shown."""
+
+    name: str
+    label: str
+    unit: Unit
+    better: Better = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run was asked for: a short form or the real one, and the loop all drivers run on."""
+
+    smoke: bool
+    loop: LoopName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table of the benchmark."""
+
+    name: str
+    title: str
+    about: str
+    headline: Metric
+    columns: tuple[Metric, ...]
+    cells: Callable[[Plan], Sequence[Cell]]
+    measure: Callable[[Cell], Awaitable[Mapping[str, float]]]
+    goals: tuple[Goal, ...]
+    reference: Callable[[Cell], str | None]
+    """The way of asyncfabric that a peer's row is compared with; None for no comparison."""
+    notes: tuple[str, ...] = ()
+
+
+WALL = Metric("wall_s", "wall s", "number")
+DRIVER_CPU = Metric("driver_cpu_us", "driver CPU us/call", "us")
+OTHERS_CPU = Metric("others_cpu_us", "other processes' CPU us/call", "us")
+PEAK_RSS = Metric("peak_rss", "driver peak RSS MiB", "MiB")
