@@ -1,0 +1,56 @@
+"""Fixtures and hooks for every test."""
+
+import asyncio
+import faulthandler
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+import uvloop
+
+from tests.leaks import leaked_since, snapshot
+
+_scratch: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run its own temporary directory, so that leak checks see nobody else's files."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    scratch = tempfile.mkdtemp(prefix="af-tests-")
+    _scratch.append(scratch)
+    os.environ["TMPDIR"] = tempfile.tempdir = scratch
+    uvloop.new_event_loop().close()  # opens a pipe that stays open until the process ends
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the run's temporary directory, and see to it that the interpreter ends.
+
+    A thread that is left behind would keep it waiting for ever.
+    """
+    faulthandler.dump_traceback_later(30, exit=True)
+    while _scratch:
+        shutil.rmtree(_scratch.pop(), ignore_errors=True)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run tests on the stock loop; those marked ``every_loop`` on uvloop too."""
+    stock = {"asyncio": asyncio.new_event_loop}
+    if item.get_closest_marker("every_loop"):
+        return {**stock, "uvloop": uvloop.new_event_loop}
+    return stock
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves processes, threads, descriptors or directories behind."""
+    if request.node.get_closest_marker("leaky"):
+        yield
+        return
+    before = snapshot()
+    yield
+    if leaks := leaked_since(before):
+        pytest.fail("left behind: " + "; ".join(leaks))
