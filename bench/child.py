@@ -1,61 +1,15 @@
-"""One repetition of one cell, in a process of its own: `python -m bench.child CELL_JSON OUTPUT`.
+"""The process of one repetition: `python -m bench.child CELL_JSON OUTPUT`.
 
 The repetition goes to the file OUTPUT, because peers print what they like. The exit code is 0
 whenever the file was written, whatever it says.
+
+There is nothing at the top of this module because it is the program's main module: the workers of
+several peers import that, and must not be charged for the harness.
 """
 
-from __future__ import annotations
-
-import asyncio
-import json
-import sys
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
-
-from bench.model import Cell, Repetition
-from bench.peers.session import MissingPackageError, require
-from bench.tables import TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class _Uvloop(Protocol):
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """See uvloop.new_event_loop."""
-        ...
-
-
-def run(cell: Cell) -> Repetition:
-    """Measure the cell; what goes wrong is in the repetition, never raised."""
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory(cell)) as runner:
-            metrics = runner.run(_measure(cell))
-    except MissingPackageError as error:
-        return Repetition("missing", str(error))
-    except BaseException as error:  # noqa: BLE001  (a peer may raise anything: it is the result)
-        return Repetition("failed", f"{type(error).__name__}: {error}")
-    return Repetition("ok", "", metrics)
-
-
-async def _measure(cell: Cell) -> dict[str, float]:
-    return dict(await TABLES[cell.table].measure(cell))
-
-
-def _loop_factory(cell: Cell) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if cell.loop == "stock":
-        return None
-    return cast("_Uvloop", require("uvloop")).new_event_loop
-
-
-def main() -> None:
-    """Measure the cell of the command line."""
-    cell = Cell.from_json(json.loads(sys.argv[1]))
-    output = Path(sys.argv[2])
-    repetition = run(cell)
-    output.write_text(json.dumps(asdict(repetition)), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    import sys
+
+    from bench.repetition import main
+
+    main(*sys.argv[1:])
