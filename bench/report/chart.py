@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from math import floor, log10
 from typing import TYPE_CHECKING, Protocol, cast
 
 from bench.peers import OURS
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from bench.model import Row, TableResult
+    from bench.model import Cell, Row, TableResult
     from bench.tables import Table
 
 _OURS_COLOUR = "#c0392b"
 _PEER_COLOUR = "#7f8c8d"
+_LOG_FROM = 15
 _SETTINGS: dict[str, str | float] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bench",
@@ -29,9 +31,9 @@ class _Axes(Protocol):
     def barh(self, y: Sequence[str], width: Sequence[float], *, color: Sequence[str]) -> object: ...
     def bar_label(self, bars: object, labels: Sequence[str], *, padding: float) -> object: ...
     def set_title(self, label: str, *, loc: str) -> object: ...
+    def set_xlim(self, *, left: float, right: float) -> object: ...
     def set_xscale(self, value: str) -> None: ...
     def set_xlabel(self, label: str) -> object: ...
-    def margins(self, *, x: float) -> None: ...
     def invert_yaxis(self) -> None: ...
 
 
@@ -95,14 +97,27 @@ def _panels(table: Table, result: TableResult) -> dict[str, list[Row]]:
     return panels
 
 
+def _name(cell: Cell) -> str:
+    stock = ", stock loop" if cell.loop == "stock" else ""
+    return f"{cell.peer} {cell.way}{stock}"
+
+
 def _draw(panel: _Axes, title: str, rows: Sequence[Row], table: Table) -> None:
     values = [row.median(table.headline.name) or 0.0 for row in rows]
-    names = [f"{row.cell.peer} {row.cell.way} ({row.cell.loop})" for row in rows]
+    names = [_name(row.cell) for row in rows]
     colours = [_OURS_COLOUR if row.cell.peer == OURS else _PEER_COLOUR for row in rows]
     bars = panel.barh(names, values, color=colours)
     panel.bar_label(bars, [figure(table.headline, value) for value in values], padding=3)
     panel.set_title(title, loc="left")
-    panel.set_xscale("log")
-    panel.set_xlabel(f"{table.headline.label}, {table.headline.better} is better")
-    panel.margins(x=0.15)
+    # A bar must start at zero, or its length says nothing; where that hides the small ones, the
+    # axis is logarithmic and starts at a power of ten.
+    # To the right there is room for the label.
+    scale = f"{table.headline.label}, {table.headline.better} is better"
+    if max(values) > _LOG_FROM * min(values):
+        panel.set_xscale("log")
+        panel.set_xlim(left=10 ** floor(log10(min(values)) - 0.3), right=max(values) * 4)
+        scale += ", log scale"
+    else:
+        panel.set_xlim(left=0, right=max(values) * 1.15)
+    panel.set_xlabel(scale)
     panel.invert_yaxis()
