@@ -1,6 +1,6 @@
 """Bytes to be written: one buffer, or several that stand one after another."""
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
     import sys
@@ -25,17 +25,17 @@ def as_views(data: Data) -> list[memoryview]:
     if isinstance(data, (bytes, bytearray)):
         return [memoryview(data)] if data else []
     if isinstance(data, (list, tuple)):
-        pieces = data
+        pieces = cast("Sequence[Buffer]", data)
     else:
         # Ask for the buffer before the items: arrays and memoryviews are sequences, too.
         try:
-            pieces = [memoryview(data)]  # type: ignore[arg-type]
+            pieces = [memoryview(cast("Buffer", data))]
         except TypeError:
             if isinstance(data, str):
                 msg = "a store holds bytes, not str; encode the text first: text.encode()"
                 raise TypeError(msg) from None
             try:
-                pieces = list(data)  # type: ignore[arg-type]
+                pieces = list(cast("Sequence[Buffer]", data))
             except TypeError:
                 msg = (
                     f"a store holds bytes, not {type(data).__name__}; "

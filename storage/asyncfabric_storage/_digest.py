@@ -19,7 +19,7 @@ def digest(buffers: "Data") -> str:
     >>> digest([b"ab", b"c"]) == digest(b"abc")
     True
     """
-    import hashlib  # noqa: PLC0415  # OpenSSL costs 2 ms to load and many workers never hash
+    import hashlib  # OpenSSL costs 2 ms to load and many workers never hash
 
     sha = hashlib.sha256()
     for view in as_views(buffers):

@@ -22,7 +22,7 @@ class StorageError(FabricError):
     """An operation on an object store failed."""
 
 
-class ObjectNotFound(StorageError, FileNotFoundError):  # noqa: N818  # reads as the fact it states
+class ObjectNotFound(StorageError, FileNotFoundError):  # reads as the fact it states
     """There is no object under that key."""
 
 

@@ -16,7 +16,7 @@ _SURELY_SHORT = MAX_KEY_BYTES // 4
 
 # Control characters, lone surrogates (not UTF-8) and U+FFFE/U+FFFF (not XML: one such key would
 # spoil a whole S3 listing).
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_FORBIDDEN = "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 _BAD_SEGMENT = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)")
 
 
@@ -36,7 +36,7 @@ def validate_key(key: str) -> str:
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         msg = f"an object key must be a str, not {type(key).__name__}; convert it with str(...)"
         raise ConfigurationError(msg)
-    if _BAD_SEGMENT.search(key) or _FORBIDDEN.search(key) or _too_long(key):
+    if _BAD_SEGMENT.search(key) or _forbidden(key) or _too_long(key):
         raise ConfigurationError(_complaint(key, "object key"))
     return key
 
@@ -55,11 +55,16 @@ def validate_prefix(prefix: str) -> str:
     # The last segment may go on in the key ("a/." is a prefix of "a/.b"), so complete it.
     if (
         _BAD_SEGMENT.search(prefix + "x")
-        or _FORBIDDEN.search(prefix)
+        or _forbidden(prefix)
         or len(prefix.encode()) > MAX_KEY_BYTES
     ):
         raise ConfigurationError(_complaint(prefix, "key prefix"))
     return prefix
+
+
+def _forbidden(key: str) -> "re.Match[str] | None":
+    # What is printable is allowed. Few keys need the pattern, so it is compiled when one does.
+    return None if key.isprintable() else re.search(_FORBIDDEN, key)
 
 
 def _too_long(key: str) -> bool:
@@ -67,12 +72,12 @@ def _too_long(key: str) -> bool:
 
 
 def _complaint(key: str, what: str) -> str:
-    shown = ascii(key) if len(key) <= 80 else f"{ascii(key[:77])}..."  # noqa: PLR2004
+    shown = ascii(key) if len(key) <= 80 else f"{key[:77]!a}..."  # noqa: PLR2004
     if not key:
         return f"an {what} must not be empty; name the object, for example 'results/0'"
-    if bad := _FORBIDDEN.search(key):
+    if bad := _forbidden(key):
         return (
-            f"the {what} {shown} contains {ascii(bad[0])} at position {bad.start()}; use text "
+            f"the {what} {shown} contains {bad[0]!a} at position {bad.start()}; use text "
             "without control characters and lone surrogates, or encode it, for example as hex"
         )
     if key.startswith("/"):

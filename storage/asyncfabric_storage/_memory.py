@@ -127,6 +127,6 @@ class MemoryStore(ObjectStore):
 
 
 def _now() -> "datetime":
-    from datetime import datetime, timezone  # noqa: PLC0415
+    from datetime import datetime, timezone
 
     return datetime.now(timezone.utc)  # noqa: UP017

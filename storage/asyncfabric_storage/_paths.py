@@ -17,9 +17,9 @@ MARK = "\x7f"
 CONTINUED = MARK + "+"
 
 _WINDOWS = os.name == "nt"
-# What Windows refuses, or reads as a separator, a drive or a stream; and the ends of names it drops.
-_UNSAFE = re.compile(r'[<>:"\\|?*]|[. ]\Z|\A(?=(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|\Z)).')
-_ESCAPE = re.compile(MARK + "([0-9a-f]{2})")
+# What Windows refuses or reads as a separator, a drive or a stream; the ends it drops; devices.
+_UNSAFE = r'[<>:"\\|?*]|[. ]\Z|\A(?=(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|\Z)).'
+_ESCAPE = MARK + "([0-9a-f]{2})"
 # An escape is three bytes long, so shorter pieces are cut there before they are escaped.
 _PIECE = 80 if _WINDOWS else 240
 _NAME_MAX = 80 if _WINDOWS else 255
@@ -53,7 +53,7 @@ def from_name(name: str) -> tuple[str, bool] | None:
     continued = name.endswith(CONTINUED)
     text = name.removesuffix(CONTINUED)
     if _WINDOWS:
-        text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+        text = re.sub(_ESCAPE, lambda match: chr(int(match[1], 16)), text)
     return None if MARK in text or not text else (text, continued)
 
 
@@ -75,6 +75,4 @@ def _to_names(segment: str) -> str:
 def _escape(name: str) -> str:
     if not _WINDOWS:
         return name
-    return _UNSAFE.sub(lambda match: f"{MARK}{ord(match[0]):02x}", name)
-
-
+    return re.sub(_UNSAFE, lambda match: f"{MARK}{ord(match[0]):02x}", name)

@@ -8,7 +8,7 @@ read itself takes 9. (obstore's LocalStore, through Rust's threads and two round
 import os
 from _thread import allocate_lock
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class _Inbox:
 
     def __init__(self) -> None:
         # No reference to the loop: `_inboxes` must not keep its keys alive through its values.
-        self._finished: deque[Job[object]] = deque()
+        self._finished: deque[Job[Any]] = deque()
         self._announced = False
 
-    def put(self, job: "Job[object]") -> None:
+    def put(self, job: "Job[Any]") -> None:
         """Add a finished job, from any thread."""
         loop = job.future.get_loop()
         self._finished.append(job)
@@ -81,7 +81,7 @@ class _Inbox:
 
 
 _lock = allocate_lock()
-_queue: "SimpleQueue[Job[object]] | None" = None
+_queue: "SimpleQueue[Job[Any]] | None" = None
 _inboxes: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox]" = WeakKeyDictionary()
 
 
@@ -98,7 +98,7 @@ async def run_to_end(work: "Callable[[Job[_T]], _T]") -> _T:
 
     For writes: when the cancellation is out, nothing reads the caller's buffers any more.
     """
-    import asyncio  # noqa: PLC0415  # keeps the import of the package fast
+    import asyncio  # keeps the import of the package fast
 
     job = _submit(work)
     future = job.future
@@ -112,7 +112,7 @@ async def run_to_end(work: "Callable[[Job[_T]], _T]") -> _T:
 
 
 async def _wait_for_end(job: "Job[_T]") -> None:
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     if job.ended:
         return
@@ -129,7 +129,7 @@ async def _wait_for_end(job: "Job[_T]") -> None:
 
 
 def _submit(work: "Callable[[Job[_T]], _T]") -> "Job[_T]":
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     loop = asyncio.get_running_loop()
     inbox = _inboxes.get(loop)
@@ -137,18 +137,18 @@ def _submit(work: "Callable[[Job[_T]], _T]") -> "Job[_T]":
         inbox = _inboxes[loop] = _Inbox()
     job = Job(work, inbox, loop.create_future())
     queue = _queue if _queue is not None else _start()
-    queue.put(job)  # type: ignore[arg-type]
+    queue.put(job)
     return job
 
 
-def _start() -> "SimpleQueue[Job[object]]":
+def _start() -> "SimpleQueue[Job[Any]]":
     global _queue  # noqa: PLW0603  # one pool a process
-    from queue import SimpleQueue  # noqa: PLC0415
-    from threading import Thread  # noqa: PLC0415
+    from queue import SimpleQueue
+    from threading import Thread
 
     with _lock:  # loops may run in several threads
         if _queue is None:
-            queue: SimpleQueue[Job[object]] = SimpleQueue()
+            queue: SimpleQueue[Job[Any]] = SimpleQueue()
             for number in range(THREADS):
                 # Daemons: they hold nothing that the operating system does not take back, and
                 # an interpreter that exits has nobody left to wait for them.
@@ -158,7 +158,7 @@ def _start() -> "SimpleQueue[Job[object]]":
         return _queue
 
 
-def _work(queue: "SimpleQueue[Job[object]]") -> None:
+def _work(queue: "SimpleQueue[Job[Any]]") -> None:
     while True:
         job = queue.get()
         if not (job.future.cancelled() or job.aborted):
