@@ -27,7 +27,7 @@ format:
 types:
     mypy
     pyright
-    pyright --ignoreexternal --verifytypes asyncfabric
+    pyright --verifytypes asyncfabric --ignoreexternal
 
 # short forms of the long suites are in .ci/run
 unit *arguments:
