@@ -23,7 +23,8 @@ MAX_LINES = 400
 # What scheduling/ may import: it decides, and does no IO, waits for nothing, asks no clock.
 PURE = {
     "__future__", "abc", "array", "bisect", "collections", "copy", "dataclasses", "enum",
-    "fractions", "functools", "heapq", "itertools", "math", "operator", "statistics", "types", "typing",
+    "fractions", "functools", "heapq", "itertools", "math", "operator", "statistics",
+    "types", "typing",
 }  # fmt: skip
 PUBLIC_ROOMS = {
     "aws", "backends", "bsp", "cli", "jobs", "params", "reporting", "scheduling", "shipping",
