@@ -17,7 +17,7 @@ from bench.peers import OURS, PEERS
 from bench.report.markdown import render
 from bench.runner import ROOT, run_table
 from bench.tables import TABLES, Plan
-from tests.bench.samples import WORK, a_cell, a_table, ok, ratio_goal, result, row
+from tests.harness.samples import WORK, a_cell, a_table, ok, ratio_goal, result, row
 
 FULL = Plan(smoke=False, loop="uvloop")
 SMOKE = Plan(smoke=True, loop="stock")
