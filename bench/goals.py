@@ -15,12 +15,12 @@ Better: TypeAlias = Literal["higher", "lower"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """Which row of a table a goal looks at; asyncfabric's own unless a peer is named."""
+    """A row of a table, asyncfabric's own unless a peer is named; None stands for any."""
 
     peer: str = OURS
     way: str
     work: str
-    n: int
+    n: int | None
     loop: LoopName | None = None
 
     def of(self, result: TableResult) -> Row | None:

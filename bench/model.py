@@ -108,19 +108,16 @@ class TableResult:
     versions: Mapping[str, str]
     rows: tuple[Row, ...]
 
-    def find(self, key: str) -> Row | None:
-        """Return the row whose cell has this key."""
-        return next((row for row in self.rows if row.cell.key == key), None)
-
     def select(
-        self, *, peer: str, way: str, work: str, n: int, loop: LoopName | None = None
+        self, *, peer: str, way: str, work: str, n: int | None, loop: LoopName | None
     ) -> Row | None:
-        """Return the first row of this description, whatever its loop if `loop` is None."""
+        """Return the first row of this description; None stands for any n, any loop."""
         return next(
             (
                 row
                 for row in self.rows
-                if (row.cell.peer, row.cell.way, row.cell.work, row.cell.n) == (peer, way, work, n)
+                if (row.cell.peer, row.cell.way, row.cell.work) == (peer, way, work)
+                and n in {None, row.cell.n}
                 and loop in {None, row.cell.loop}
             ),
             None,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.peers import OURS
-
 if TYPE_CHECKING:
-    from bench.model import Cell, Row, TableResult
+    from bench.model import Row, TableResult
     from bench.tables import Metric, Table
 
 _MIB = 1 << 20
@@ -29,17 +27,10 @@ def figure(metric: Metric, value: float | None) -> str:
             return f"{value:,.2f}"
 
 
-def our_row(table: Table, cell: Cell, result: TableResult) -> Row | None:
-    """Return the row of asyncfabric that did the same work as this cell, on the same loop."""
-    way = table.reference(cell)
-    if way is None:
-        return None
-    return result.select(peer=OURS, way=way, work=cell.work, n=cell.n, loop=cell.loop)
-
-
 def times_better(table: Table, row: Row, result: TableResult) -> float | None:
     """By how much asyncfabric is better than this row in the table's headline; < 1 is worse."""
-    ours = our_row(table, row.cell, result)
+    reference = table.reference(row.cell)
+    ours = reference.of(result) if reference else None
     if ours is None or ours is row:
         return None
     mine = ours.median(table.headline.name)

@@ -87,7 +87,7 @@ def _row(table: Table, row: Row, result: TableResult) -> list[str]:
 
 
 def _reference(table: Table, result: TableResult) -> str:
-    ways = {way for row in result.rows if (way := table.reference(row.cell))}
+    ways = {side.way for row in result.rows if (side := table.reference(row.cell))}
     return "/".join(sorted(ways))
 
 

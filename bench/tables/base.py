@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from bench.goals import Side
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -44,9 +46,18 @@ class Table:
     cells: Callable[[Plan], Sequence[Cell]]
     measure: Callable[[Cell], Awaitable[Mapping[str, float]]]
     goals: tuple[Goal, ...]
-    reference: Callable[[Cell], str | None]
-    """The way of asyncfabric that a peer's row is compared with; None for no comparison."""
+    reference: Callable[[Cell], Side | None]
+    """The row of asyncfabric that another row is compared with; None for no comparison."""
     notes: tuple[str, ...] = ()
+
+
+def same_work(way: str) -> Callable[[Cell], Side]:
+    """Compare each row with this way of asyncfabric at the same work, N and loop."""
+
+    def reference(cell: Cell) -> Side:
+        return Side(way=way, work=cell.work, n=cell.n, loop=cell.loop)
+
+    return reference
 
 
 WALL = Metric("wall_s", "wall s", "number")

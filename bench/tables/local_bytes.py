@@ -10,7 +10,7 @@ from bench.meter import Meter
 from bench.model import Cell
 from bench.peers import OURS, PEERS, load_adapter
 from bench.peers.session import require
-from bench.tables.base import DRIVER_CPU, OTHERS_CPU, PEAK_RSS, WALL, Metric, Table
+from bench.tables.base import DRIVER_CPU, OTHERS_CPU, PEAK_RSS, WALL, Metric, Table, same_work
 from bench.work import MIB, identity, last_item, length, make_array
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ TABLE = Table(
     columns=(WALL, DRIVER_CPU, OTHERS_CPU, PEAK_RSS),
     cells=cells,
     measure=measure,
-    reference=lambda _: "submit",
+    reference=same_work("submit"),
     goals=(
         _versus(ARGUMENT, "loky", "submit", 4),
         _versus(RESULT, "ray", "await", 2),

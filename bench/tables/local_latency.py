@@ -109,7 +109,7 @@ TABLE = Table(
     columns=(Metric("p99_us", "p99 us", "us"), DRIVER_CPU, OTHERS_CPU, PEAK_RSS),
     cells=cells,
     measure=measure,
-    reference=lambda _: "submit",
+    reference=lambda cell: Side(way="submit", work=WORK, n=None, loop=cell.loop),
     goals=(
         _versus("p50_us", "ProcessPoolExecutor", "submit", 2),
         _versus("p50_us", "ProcessPoolExecutor", "blocking", 2),

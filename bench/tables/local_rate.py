@@ -8,7 +8,7 @@ from bench.goals import Goal, LimitGoal, RatioGoal, Side
 from bench.meter import Meter
 from bench.model import Cell
 from bench.peers import OURS, PEERS, load_adapter
-from bench.tables.base import DRIVER_CPU, OTHERS_CPU, PEAK_RSS, WALL, Metric, Table
+from bench.tables.base import DRIVER_CPU, OTHERS_CPU, PEAK_RSS, WALL, Metric, Table, same_work
 from bench.work import identity
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ TABLE = Table(
     columns=(WALL, DRIVER_CPU, OTHERS_CPU, PEAK_RSS),
     cells=cells,
     measure=measure,
-    reference=lambda _: "submit",
+    reference=same_work("submit"),
     goals=(
         LimitGoal(
             text="calls a second at 100,000 calls, each with an awaitable of its own (submit)",

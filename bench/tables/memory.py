@@ -9,7 +9,7 @@ from bench.goals import Goal, LimitGoal, Side
 from bench.meter import Meter, peak_rss
 from bench.model import Cell
 from bench.peers import OURS, PEERS, Session, Streaming, load_adapter
-from bench.tables.base import DRIVER_CPU, PEAK_RSS, WALL, Metric, Table
+from bench.tables.base import DRIVER_CPU, PEAK_RSS, WALL, Metric, Table, same_work
 from bench.tables.local_rate import timed_run
 from bench.work import identity
 
@@ -36,35 +36,22 @@ _HELD: dict[str, dict[str, tuple[int, ...]]] = {
     "ray": {"await": (2_000,)},
     "dask": {"submit": (2_000,)},
 }
-_STREAM: dict[str, dict[str, int]] = {
-    OURS: {"map": 1_000_000},
-    "joblib": {"generator": 100_000},
+_STREAM: dict[str, dict[str, tuple[int, ...]]] = {
+    OURS: {"map": (100_000, 1_000_000)},
+    "joblib": {"generator": (100_000,)},
 }
 
 
 def cells(plan: Plan) -> Sequence[Cell]:
     """Return the held rows of every peer, and the streams of those that can stream."""
-    held = [
-        Cell(table=NAME, peer=peer, way=way, work=HELD, n=n, loop=plan.loop)
-        for peer, ways in _HELD.items()
+    return [
+        Cell(table=NAME, peer=peer, way=way, work=work, n=n, loop=plan.loop)
+        for work, rows in ((HELD, _HELD), (STREAM, _STREAM))
+        for peer, ways in rows.items()
         if not (plan.smoke and PEERS[peer].heavy)
         for way, sizes in ways.items()
         for n in ([_SMOKE_CALLS] if plan.smoke else sizes)
     ]
-    streams = [
-        Cell(
-            table=NAME,
-            peer=peer,
-            way=way,
-            work=STREAM,
-            n=_SMOKE_CALLS if plan.smoke else n,
-            loop=plan.loop,
-        )
-        for peer, ways in _STREAM.items()
-        if not (plan.smoke and PEERS[peer].heavy)
-        for way, n in ways.items()
-    ]
-    return held + streams
 
 
 async def measure(cell: Cell) -> Mapping[str, float]:
@@ -137,7 +124,7 @@ TABLE = Table(
     ),
     cells=cells,
     measure=measure,
-    reference=lambda cell: "submit" if cell.work == HELD else "map",
+    reference=lambda cell: same_work("submit" if cell.work == HELD else "map")(cell),
     goals=(
         _at_most_1_kb("submit", 100_000),
         _at_most_1_kb("map", 100_000),

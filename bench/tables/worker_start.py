@@ -13,7 +13,7 @@ from bench.model import Cell
 from bench.peers import OURS, PEERS, load_adapter
 from bench.peers.session import require
 from bench.scripts import measure_script
-from bench.tables.base import Metric, Table
+from bench.tables.base import Metric, Table, same_work
 from bench.work import cpu_since_start
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ TABLE = Table(
     ),
     cells=cells,
     measure=measure,
-    reference=lambda cell: "submit" if cell.work == FIRST_RESULT else None,
+    reference=lambda cell: same_work("submit")(cell) if cell.work == FIRST_RESULT else None,
     goals=(
         _limit("import", 100),
         _limit("import-runtime", 40),

@@ -3,6 +3,7 @@
 from bench.goals import RatioGoal, Side
 from bench.model import Cell, Repetition, Row, TableResult
 from bench.tables import Metric, Plan, Table
+from bench.tables.base import same_work
 
 WORK = "made up"
 RATE = Metric("rate", "calls/s", "rate", "higher")
@@ -61,5 +62,5 @@ def a_table(*goals: RatioGoal) -> Table:
         cells=cells,
         measure=_measure,
         goals=goals,
-        reference=lambda _: "submit",
+        reference=same_work("submit"),
     )
