@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from tests.leaks import leaked_since, snapshot
+
+# Nothing is timed: a slow machine is no bug.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 _scratch: list[str] = []
 

@@ -89,6 +89,10 @@ def test_every_folder_of_tests_is_a_package() -> None:
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
+def test_modules_of_tests_are_named_from_the_root() -> None:
+    assert __name__ == "tests.test_house"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_modules_are_private(package: str) -> None:
     """Public names are those of packages; a module's own name starts with an underscore."""
