@@ -1,5 +1,7 @@
 """What `Fabric.map` and `Fabric.starmap` are typed as. Checked, never run."""
 
+# mypy: disable-error-code="unused-awaitable"
+
 from typing import assert_type
 
 import asyncfabric as af
@@ -74,6 +76,9 @@ async def starmap(fabric: af.Fabric) -> None:
 
 async def afterwards(fabric: af.Fabric) -> None:
     numbers = fabric.map(price, [1, 2])
-    numbers.start()
+    assert_type(numbers.start(), af.Map[float])
+    assert_type(numbers.finished(), dict[int, float])
+    assert_type(numbers.failed(), dict[int, BaseException])
+    assert_type(numbers.retry(), af.Map[float])
     assert_type(await numbers.retry(), list[float])
     await numbers.aclose()

@@ -1,5 +1,7 @@
 """What `Fabric.submit`, `gather` and `as_completed` are typed as. Checked, never run."""
 
+# mypy: disable-error-code="unused-awaitable"
+
 from collections.abc import AsyncIterator, Callable
 from typing import assert_type
 
@@ -61,5 +63,5 @@ async def as_completed(fabric: af.Fabric) -> None:
         assert_type(call.input, object)
         assert_type(call.attempts, list[af.Attempt])
         assert_type(call.logs, str)
-    async for call in af.as_completed(fabric.map(name, [1])):
-        assert_type(call.result(), str)
+    async for other in af.as_completed(fabric.map(name, [1])):
+        assert_type(other.result(), str)

@@ -24,28 +24,25 @@ def _marked(checker: str) -> set[tuple[str, int]]:
     }
 
 
-def _run(*command: str) -> str:
-    files = [str(path.relative_to(ROOT)) for path in FILES]
+def _run(*command: str | Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", *command, *files],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        text=True,
+        [sys.executable, "-m", *command], capture_output=True, check=False, cwd=ROOT, text=True
     )
     assert done.returncode == 1, done.stdout + done.stderr  # 1: there were errors, as there should
     return done.stdout
 
 
 def mypy() -> list[tuple[str, int, str]]:
-    found = re.findall(r"([^/\n]*\.py):(\d+): error: (.*)", _run("mypy", "--no-error-summary"))
+    output = _run("mypy", "--no-error-summary", *FILES)
+    found = re.findall(r"([^/\n]*\.py):(\d+): error: (.*)", output)
     return [(path, int(line), message) for path, line, message in found]
 
 
 def pyright() -> list[tuple[str, int, str]]:
+    output = _run("pyright", "--outputjson", "--project", FILES[0].parent)
     return [
         (Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"])
-        for each in json.loads(_run("pyright", "--outputjson"))["generalDiagnostics"]
+        for each in json.loads(output)["generalDiagnostics"]
         if each["severity"] == "error"
     ]
 

@@ -5,15 +5,15 @@ from tests.typing.functions import price
 
 
 async def fabrics() -> None:
-    a = af.Fabric(3)  # error
-    b = af.Fabric("local://", "memory://")  # error
-    c = af.Fabric(timeout="5")  # error
-    d = af.Fabric(speed=3)  # error
-    e = af.Fabric(max_concurrency="all")  # error
-    f = a.with_options(speed=3)  # error
-    with af.Fabric() as g:  # error
-        print(g)
-    print(b, c, d, e, f)
+    af.Fabric("local://", storage="memory://", max_concurrency=2, timeout=5)
+    af.Fabric(3)  # error
+    af.Fabric("local://", "memory://")  # error
+    af.Fabric(timeout="5")  # error
+    af.Fabric(speed=3)  # error
+    af.Fabric(max_concurrency="all")  # error
+    af.Fabric().with_options(speed=3)  # error
+    with af.Fabric():  # error
+        pass
 
 
 async def dropped(fabric: af.Fabric) -> None:
@@ -34,7 +34,8 @@ def limited(seed: int) -> int:
 
 
 async def decorated_functions(fabric: af.Fabric) -> None:
-    a = limited("1")  # error
-    b = fabric.submit(limited, "1")  # error
-    c = af.run(limited)  # error
-    print(a, b, c)
+    limited(1)
+    limited("1")  # error
+    await fabric.submit(limited, 1)
+    await fabric.submit(limited, "1")  # error
+    af.run(limited)  # error
