@@ -1,0 +1,75 @@
+"""Whether arguments make sense; each refusal says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any
+
+from ._exceptions import ConfigurationError
+
+
+def check_callable(function: object) -> None:
+    """Refuse what can't be run on a worker."""
+    if inspect.iscoroutine(function) or asyncio.isfuture(function):
+        _close(function)
+        msg = (
+            "this is a coroutine already running here, not a function; pass the function itself and "
+            "its arguments: fabric.submit(fetch, url), not fabric.submit(fetch(url))"
+        )
+        raise TypeError(msg)
+    if not callable(function):
+        msg = f"a {type(function).__name__} can't be called; pass a function and its inputs"
+        raise TypeError(msg)
+    target: Any = function
+    while hasattr(target, "func") and hasattr(target, "keywords"):  # functools.partial
+        target = target.func
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        name = getattr(target, "__qualname__", repr(target))
+        msg = f"{name} is a generator function: its values can't come back one by one; return a list"
+        raise TypeError(msg)
+
+
+def _close(coroutine: object) -> None:
+    if inspect.iscoroutine(coroutine):
+        coroutine.close()  # it will never be awaited; the error says enough
+
+
+def check_items(items: object) -> None:
+    """Refuse what can't be iterated over."""
+    if not isinstance(items, Iterable | AsyncIterable):
+        try:
+            iter(items)  # type: ignore[call-overload] # the old protocol, by __getitem__
+        except TypeError:
+            msg = (
+                f"inputs must be iterable or async iterable, not {type(items).__name__}; "
+                "for a single call use fabric.submit(fn, value)"
+            )
+            raise TypeError(msg) from None
+
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        msg = f"{name}={value!r} makes no sense; give a whole number, {least} or more, or leave it out"
+        raise ConfigurationError(msg)
+
+
+def check_shared(shared: object) -> None:
+    """Refuse what can't be passed by keyword."""
+    if not isinstance(shared, Mapping) or not all(
+        isinstance(name, str) and name.isidentifier() for name in shared
+    ):
+        msg = (
+            f"shared={shared!r:.80} makes no sense; give a mapping from the function's keyword "
+            "arguments to values, such as shared={'market': frame}"
+        )
+        raise ConfigurationError(msg)
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Refuse what is not among the choices."""
+    if not any(value is choice or value == choice for choice in choices):
+        msg = f"{name}={value!r} makes no sense; give one of {', '.join(map(repr, choices))}"
+        raise ConfigurationError(msg)

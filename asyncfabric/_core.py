@@ -1,0 +1,161 @@
+"""What a Fabric and the views made by `with_options` have in common: backend, store, limits, loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from asyncfabric_runtime._context import in_worker
+from asyncfabric_storage import LocalStore, ObjectStore, open_store
+
+from ._dispatch import Dispatcher
+from ._exceptions import ConfigurationError
+from .backends import Backend, open_backend
+from .scheduling import Pace
+
+if TYPE_CHECKING:
+    from ._deliveries import HandedOut
+    from .reporting import Observer
+
+_PACES_KEPT = 1024
+
+
+class Core:
+    """Made by a Fabric's constructor: no IO, no threads, no loop yet.
+
+    Attributes:
+        backend: where attempts run.
+        store: the object store.
+        limit: attempts in flight at most, or None.
+        max_pending: submitted calls that may wait, or None.
+        observers: told what happens.
+    """
+
+    def __init__(
+        self,
+        backend: Backend | str | None,
+        storage: ObjectStore | str | None,
+        limit: int | None,
+        max_pending: int | None,
+    ) -> None:
+        self.backend = _backend(backend)
+        self._owns_store = not isinstance(storage, ObjectStore)
+        self.store = _store(storage)
+        self.limit = limit
+        self.max_pending = max_pending
+        self.observers: list[Observer] = []
+        self.closed = False
+        self.handed_out: weakref.WeakSet[HandedOut] = weakref.WeakSet()
+        self._dispatcher: Dispatcher | None = None
+        self._pid = os.getpid()
+        self._paces: OrderedDict[str, Pace] = OrderedDict()
+        if self.backend.separate and not self.store.shared:
+            msg = (
+                f"the workers of this backend are other processes and can't see {self.store.url}; use "
+                "storage='file:///a/directory', or leave it out for a private temporary one"
+            )
+            raise ConfigurationError(msg)
+
+    def bind(self) -> Dispatcher:
+        """Return the dispatcher; the first use starts it and ties the Fabric to this loop.
+
+        Raises `RuntimeError` outside a loop, in another loop or process, and after `aclose`.
+        """
+        dispatcher = self._dispatcher
+        if dispatcher is not None and asyncio._get_running_loop() is dispatcher.loop:  # noqa: SLF001
+            if self.closed:
+                raise RuntimeError(_CLOSED)
+            if os.getpid() == self._pid:
+                return dispatcher
+        return self._bind_first()
+
+    def _bind_first(self) -> Dispatcher:
+        if os.getpid() != self._pid:
+            msg = (
+                "this Fabric was made in another process and does not survive a fork; make a new "
+                "Fabric in the child"
+            )
+            raise RuntimeError(msg)
+        if self.closed:
+            raise RuntimeError(_CLOSED)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            msg = "a Fabric is used inside a running event loop; start one with asyncfabric.run(main())"
+            raise RuntimeError(msg) from None
+        if self._dispatcher is not None:
+            msg = (
+                "this Fabric belongs to the event loop it was first used in, and this is another one; "
+                "make one Fabric for each loop"
+            )
+            raise RuntimeError(msg)
+        dispatcher = Dispatcher(self.backend, self.limit, loop)
+        dispatcher.observers = self.observers
+        self.backend.open(dispatcher)
+        self._dispatcher = dispatcher
+        # A Fabric that is never closed (a notebook's) leaves no process behind either.
+        weakref.finalize(self, _abandon, self.backend, loop, self._pid)
+        return dispatcher
+
+    def waiting(self) -> int:
+        """Return how many submitted calls have not ended."""
+        return sum(len(handed_out.calls) for handed_out in self.handed_out)
+
+    def pace(self, digest: str) -> Pace:
+        """Return what is known of a function's speed, from earlier fan-outs too."""
+        pace = self._paces.get(digest)
+        if pace is None:
+            pace = self._paces[digest] = Pace()
+            if len(self._paces) > _PACES_KEPT:
+                self._paces.popitem(last=False)
+        return pace
+
+    async def aclose(self, drain: float) -> None:
+        """Refuse new calls, wait, cancel the rest, stop the workers, drop a temporary store."""
+        self.closed = True
+        dispatcher = self._dispatcher
+        try:
+            if dispatcher is not None:
+                if drain:
+                    await dispatcher.drain(drain)
+                await dispatcher.aclose()
+        finally:
+            self.backend.kill()
+            if self._owns_store:
+                await self.store.aclose()
+
+
+_CLOSED = "this Fabric is closed; make a new one"
+
+
+def _abandon(backend: Backend, loop: asyncio.AbstractEventLoop, pid: int) -> None:
+    if os.getpid() != pid:
+        return  # a forked child: they are its parent's workers
+    if loop.is_running():
+        loop.call_soon_threadsafe(backend.kill)
+    else:
+        backend.kill()
+
+
+def _backend(backend: Backend | str | None) -> Backend:
+    if backend is not None and not isinstance(backend, str):
+        if not isinstance(backend, Backend):
+            msg = (
+                f"backend={backend!r:.80} is no backend; give a URL such as 'local://?processes=4' or "
+                "an object with the methods of asyncfabric.backends.Backend"
+            )
+            raise ConfigurationError(msg)
+        return backend
+    if in_worker():
+        # The cores are taken: a fan-out inside a worker runs there, one call after another.
+        return open_backend("inline://")
+    return open_backend(backend or os.environ.get("ASYNCFABRIC_BACKEND") or "local://")
+
+
+def _store(storage: ObjectStore | str | None) -> ObjectStore:
+    if storage is None:
+        storage = os.environ.get("ASYNCFABRIC_STORAGE") or None
+    return LocalStore.temporary() if storage is None else open_store(storage)

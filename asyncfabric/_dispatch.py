@@ -1,0 +1,328 @@
+"""The async shell of the scheduler: pulls inputs, launches invocations, takes the answers in.
+
+There is no task per call and none per map: the pump runs as a callback of the loop whenever there
+is something to do (inputs arrived, room came free, a wait is over), and everything it decides comes
+from `scheduling`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ._codec import decode_outcome, encode_inputs, is_heavy
+from .reporting import CallsAnswered, InvocationLaunched, WorkerLost
+from .scheduling import Admission
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from asyncfabric_runtime import Envelope, Outcome, Plan
+
+    from ._run import Run
+    from .backends import Backend
+    from .reporting import Observer
+    from .scheduling import Batch
+
+
+@dataclass(slots=True)
+class _Flight:
+    """An invocation as the dispatcher sees it; it counts against the limit until it has landed."""
+
+    run: Run
+    left: int
+    launched: float
+    input_bytes: int = 0
+    sent: bool = False
+    recalled: bool = False
+
+
+class Dispatcher:
+    """Launches the invocations of all runs of a Fabric on its backend."""
+
+    def __init__(
+        self, backend: Backend, limit: int | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.loop = loop
+        self.backend = backend
+        self.observers: list[Observer] = []
+        self.broken: Exception | None = None
+        self._admission: Admission[Run] = Admission(limit)
+        self._runs: dict[Run, None] = {}
+        self._flights: dict[int, _Flight] = {}
+        self._last_flight = 0
+        self._pumping = False
+        self._encoding = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._work: set[asyncio.Future[Any]] = set()
+        self.now = loop.time
+
+    # -- runs -----------------------------------------------------------------------------------
+
+    def join(self, run: Run, weight: float = 1.0) -> None:
+        """Take a run in, to be served in its turn."""
+        if self.broken is not None:
+            self._runs[run] = None
+            run.finish(self.broken)
+            return
+        self._runs[run] = None
+        self._admission.join(run, weight)
+        self.wake(run)
+
+    def leave(self, run: Run) -> None:
+        """Forget a run."""
+        self._runs.pop(run, None)
+        self._admission.leave(run)
+
+    def wake(self, run: Run) -> None:
+        """Serve a run at the end of this pass of the loop: what comes in a burst goes together."""
+        self._admission.wake(run)
+        self.pump_soon()
+
+    def pump_soon(self) -> None:
+        """Run the pump in the next pass of the loop."""
+        if not self._pumping:
+            self._pumping = True
+            self.loop.call_soon(self._pump)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that are not over."""
+        return list(self._runs)
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts in flight."""
+        return self._admission.in_flight
+
+    # -- the pump -------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        self._pumping = False
+        admission, backend = self._admission, self.backend
+        full: list[Run] = []
+        while (run := admission.turn()) is not None:
+            room = admission.room()
+            if room == 0:
+                break
+            invocations = backend.room(run.plan) - self._encoding
+            if invocations <= 0:
+                # Others may still fit: coroutine calls share a worker, plain ones don't.
+                admission.rest(run)
+                full.append(run)
+                continue
+            batch, more = run.next_batch(invocations, room)
+            if batch is None:
+                admission.rest(run)
+                if more:
+                    full.append(run)
+                    self.pump_soon()
+                continue
+            self._launch(run, batch)
+        for run in full:
+            admission.wake(run)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Come back when the first delayed call falls due."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        due = [when for run in self._runs if (when := run.fan_out.next_due()) is not None]
+        if due:
+            self._alarm = self.loop.call_at(min(due), self._alarmed)
+
+    def _alarmed(self) -> None:
+        for run in self._runs:
+            if run.fan_out.next_due() is not None:
+                self._admission.wake(run)
+        self.pump_soon()
+
+    # -- launching ------------------------------------------------------------------------------
+
+    def _launch(self, run: Run, batch: Batch) -> None:
+        self._last_flight += 1
+        number = self._last_flight
+        count = len(batch.inputs)
+        flight = self._flights[number] = _Flight(run, count, self.now())
+        run.fan_out.launched(number, batch)
+        each = run.fan_out.pace.seconds
+        self._admission.launched(run, count, count * (each or 1e-4))
+        encoded = encode_inputs(run.plan, number, batch)
+        if encoded is None:
+            self._encoding += 1
+            self.later(self._encode_aside(number, flight, batch))
+        else:
+            self._send(number, flight, *encoded)
+
+    async def _encode_aside(self, number: int, flight: _Flight, batch: Batch) -> None:
+        """Pickle large inputs in a thread."""
+        try:
+            encoded = await asyncio.to_thread(
+                encode_inputs, flight.run.plan, number, batch, unlimited=True
+            )
+        finally:
+            self._encoding -= 1
+        assert encoded is not None  # noqa: S101 - without a limit there is always a result
+        self._send(number, flight, *encoded)
+        self.pump_soon()
+
+    def _send(
+        self, number: int, flight: _Flight, envelope: Envelope, size: int, bad: dict[int, Exception]
+    ) -> None:
+        run = flight.run
+        if bad or flight.recalled:
+            # Inputs that can't be sent fail; their neighbours go back and leave again without them.
+            self._land(number, flight, flight.left)
+            for position, error in bad.items():
+                run.failed(number, position, error, ran=False)
+            run.fan_out.returned(number, None)
+            run.check()
+            self._admission.wake(run)
+            self.pump_soon()
+            return
+        flight.sent = True
+        flight.input_bytes = size
+        pace = run.fan_out.pace
+        pace.sent(flight.left, size)
+        seconds = None if pace.seconds is None else pace.seconds * flight.left
+        self.backend.launch(envelope, run.code, seconds)
+        if self.observers:
+            self._tell(InvocationLaunched(run.plan.job, number, flight.left))
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
+        """Take answers in; large results are unpickled in a thread."""
+        flight = self._flights.get(outcome.flight)
+        if flight is None:
+            return
+        run = flight.run
+        answered = len(outcome.positions) + len(outcome.failures)
+        if outcome.lacks:
+            run.fan_out.returned(outcome.flight, None)
+        elif answered and not run.over:
+            queue = max(0.0, self.now() - flight.launched - outcome.busy)
+            run.fan_out.pace.ran(answered, outcome.busy, size)
+            if is_heavy(outcome):
+                self.later(self._decode_aside(flight, outcome, worker, queue))
+            else:
+                self._settle(run, outcome, decode_outcome(outcome), worker, queue)
+        self._land(outcome.flight, flight, flight.left if outcome.final else answered)
+        self._admission.wake(run)
+        self.pump_soon()
+
+    def _settle(
+        self, run: Run, outcome: Outcome, decoded: tuple[list[Any], dict[int, Exception]],
+        worker: str, queue: float,
+    ) -> None:
+        values, bad = decoded
+        if run.over:
+            return
+        for position, error in bad.items():
+            run.failed(outcome.flight, position, error, worker=worker)
+        run.answered(outcome, values, worker, queue)
+        if self.observers:
+            self._tell(CallsAnswered(run.plan.job, outcome.flight, len(values),
+                                     len(bad) + len(outcome.failures), worker, outcome.cold))
+
+    async def _decode_aside(
+        self, flight: _Flight, outcome: Outcome, worker: str, queue: float
+    ) -> None:
+        decoded = await asyncio.to_thread(decode_outcome, outcome)
+        self._settle(flight.run, outcome, decoded, worker, queue)
+        self.wake(flight.run)
+
+    def on_returned(self, flight: int, positions: list[int] | None) -> None:
+        """Take back calls that did not run."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
+        run = entry.run
+        count = entry.left if positions is None else len(positions)
+        if not run.over:
+            run.fan_out.returned(flight, positions)
+        self._land(flight, entry, count)
+        run.check()
+        self._admission.wake(run)
+        self.pump_soon()
+
+    def on_lost(self, flight: int, running: list[int], error: Exception, worker: str) -> None:
+        """Charge the calls that a dead worker was at; send the others again, free."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
+        run = entry.run
+        if not run.over:
+            for position in running:
+                run.failed(flight, position, error, retryable=True, worker=worker)
+        if not run.over:
+            run.fan_out.returned(flight, None)
+        self._land(flight, entry, entry.left)
+        run.check()
+        self._admission.wake(run)
+        self.pump_soon()
+        if self.observers:
+            self._tell(WorkerLost(worker, error))
+
+    def on_room(self) -> None:
+        """Use the room."""
+        self.pump_soon()
+
+    def on_broken(self, error: Exception) -> None:
+        """Fail everything: there is nothing left to run on."""
+        self.broken = error
+        for run in list(self._runs):
+            run.finish(error)
+
+    def _land(self, number: int, flight: _Flight, count: int) -> None:
+        count = min(count, flight.left)
+        flight.left -= count
+        self._admission.landed(count)
+        if not flight.left:
+            self._flights.pop(number, None)
+
+    # -- stopping -------------------------------------------------------------------------------
+
+    def recall(self, run: Run, flights: list[int]) -> None:  # noqa: ARG002 - reads well at the call
+        """Stop a run's invocations. Their room comes free when their workers have stopped."""
+        for number in flights:
+            entry = self._flights.get(number)
+            if entry is None:
+                continue
+            entry.recalled = True
+            if entry.sent:
+                self.backend.recall(number, None)
+
+    def cancel(self, flight: int, position: int) -> None:
+        """Stop one call of an invocation; what is queued behind it goes back."""
+        entry = self._flights.get(flight)
+        if entry is not None and entry.sent:
+            self.backend.recall(flight, (position,))
+
+    async def drain(self, seconds: float) -> None:
+        """Wait, so long at most, until no run has anything left to do."""
+        until = self.now() + seconds
+        while self.now() < until and not all(run.fan_out.idle for run in self._runs):
+            await asyncio.sleep(min(0.01, max(0.0, until - self.now())))
+
+    async def aclose(self) -> None:
+        """End all runs and close the backend."""
+        for run in list(self._runs):
+            run.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await self.backend.aclose()
+        if self._work:
+            await asyncio.wait(self._work)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside the pump, until the dispatcher is closed at the latest."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def _tell(self, event: Any) -> None:
+        for observer in self.observers:
+            observer(event)

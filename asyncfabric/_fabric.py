@@ -1,0 +1,520 @@
+"""`Fabric`: runs functions on the workers of a backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+
+from asyncfabric_runtime._values import TooLargeError
+
+from ._call import Call
+from ._checks import check_callable, check_choice, check_count, check_items, check_shared
+from ._codec import HEAVY_BYTES
+from ._core import Core
+from ._deliveries import Buffered, HandedOut
+from ._exceptions import Saturated, SerializationError
+from ._function import options_of
+from ._launch import Launch, put
+from ._map import Map
+from ._options import Settings
+from ._sources import AsyncIterated, Iterated
+from .shipping import ship
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from asyncfabric_runtime import Convention, Ref
+    from asyncfabric_storage import ObjectStore
+
+    from ._options import Options
+    from ._run import Run
+    from ._sources import Source
+    from .backends import Backend
+
+A = TypeVar("A")
+R = TypeVar("R")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_SUBMISSIONS_KEPT = 256
+
+
+class Fabric:
+    """Runs plain functions, by the thousand, on stateless workers, and awaits the results.
+
+        async with asyncfabric.Fabric() as fabric:          # this machine's cores
+            prices = await fabric.map(price, seeds)
+
+    The constructor does no IO and starts nothing; the first use does, and ties the Fabric to its
+    event loop and process. Without `async with`, close it by `await fabric.aclose()`; one that is
+    dropped, or left open at exit, leaves no process or file behind either.
+
+    Args:
+        backend: `"local://"` (worker processes, one per core), `"local://?processes=8"`,
+            `"inline://"` (this process, for debugging), or a Backend object. Default: the
+            environment variable ASYNCFABRIC_BACKEND, else `"local://"`.
+        storage: `"file:///dir"`, `"memory://"` (inline backend only), or an ObjectStore. Default:
+            ASYNCFABRIC_STORAGE, else a private temporary directory.
+        max_concurrency: attempts in flight at most, over all maps together; by default as many as
+            keep the workers busy.
+        max_pending: calls that `submit` lets wait; one more raises `Saturated`. Default: no bound.
+        **options: see `Options`.
+
+    Raises:
+        ConfigurationError: an argument makes no sense, or backend and store don't fit together.
+    """
+
+    def __init__(
+        self,
+        backend: Backend | str | None = None,
+        *,
+        storage: ObjectStore | str | None = None,
+        max_concurrency: int | None = None,
+        max_pending: int | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        if max_concurrency is not None:
+            check_count("max_concurrency", max_concurrency)
+        if max_pending is not None:
+            check_count("max_pending", max_pending)
+        self._settings = Settings().with_options(options)
+        self._core = Core(backend, storage, max_concurrency, max_pending)
+        self._owner = True
+        self._closed = False
+        self._submissions: dict[tuple[str, bool], tuple[Run, HandedOut]] = {}
+
+    # -- one call -------------------------------------------------------------------------------
+
+    @overload
+    def submit(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Call[R]: ...
+    @overload
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[R]: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call[Any]:
+        """Run one call of a function; return it as a future.
+
+        Arguments are pickled when the call leaves for a worker, at the end of this pass of the event
+        loop or later: don't change them in between. A `Ref` among the positional arguments is
+        replaced by its value.
+
+            call = fabric.submit(price, 7, vol=0.3)
+            value = await call
+
+        Raises:
+            Saturated: `max_pending` calls are waiting.
+            SerializationError: the function can't be sent.
+            TypeError: `fn` is not a function that can run on a worker.
+            RuntimeError: the Fabric is closed, or belongs to another loop or process.
+        """
+        run, handed_out = self._submission(fn, keywords=bool(kwargs))
+        value = (args, kwargs) if kwargs else args
+        fan_out = run.fan_out
+        call: Call[Any] = Call(run, fan_out.read, value, run.loop)
+        if not handed_out.calls:
+            run.keep = self._core
+        handed_out.calls[fan_out.read] = call
+        fan_out.offer_one(value)
+        run.wake()
+        return call
+
+    def _submission(self, fn: Callable[..., Any], *, keywords: bool) -> tuple[Run, HandedOut]:
+        """Return the open-ended fan-out that all submits of one function share."""
+        self._check_open()
+        self._core.bind()
+        limit = self._core.max_pending
+        if limit is not None and self._core.waiting() >= limit:
+            msg = (
+                f"{limit} submitted calls are waiting already (max_pending); await some of them first, "
+                "or use fabric.map, which reads its input only as fast as calls end"
+            )
+            raise Saturated(msg)
+        try:
+            key = (ship(fn, HEAVY_BYTES).digest, keywords)
+        except TooLargeError:
+            key = None
+        except SerializationError:
+            check_callable(fn)
+            raise
+        if key is not None and (found := self._submissions.get(key)) is not None:
+            if not found[0].over:
+                return found
+        check_callable(fn)
+        settings = self._settings.with_options(options_of(fn))
+        convention: Convention = "full" if keywords else "star"
+        launch = Launch(self._core, settings, fn, convention=convention)
+        handed_out = HandedOut(launch.fan_out)
+        run = launch.begin(handed_out, None)
+        handed_out.on_idle = run.release
+        self._core.handed_out.add(handed_out)
+        if key is not None:
+            self._submissions[key] = run, handed_out
+        if len(self._submissions) > _SUBMISSIONS_KEPT:
+            self._forget_idle()
+        return run, handed_out
+
+    def _forget_idle(self) -> None:
+        for key, (run, handed_out) in list(self._submissions.items())[: _SUBMISSIONS_KEPT // 2]:
+            if not handed_out.calls:
+                del self._submissions[key]
+                run.finish(None)
+
+    # -- many calls -----------------------------------------------------------------------------
+
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], Coroutine[Any, Any, R]],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        results: Literal["value"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], Coroutine[Any, Any, R]],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool,
+        results: Literal["value"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R | Exception]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], Coroutine[Any, Any, R]],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        results: Literal["ref"],
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[Ref[R]]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], Coroutine[Any, Any, R]],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool,
+        results: Literal["ref"],
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[Ref[R] | Exception]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], R],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        results: Literal["value"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], R],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool,
+        results: Literal["value"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R | Exception]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], R],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        results: Literal["ref"],
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[Ref[R]]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[Concatenate[A, ...], R],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool,
+        results: Literal["ref"],
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[Ref[R] | Exception]: ...
+    def map(
+        self,
+        fn: Callable[..., Any],
+        items: Iterable[Any] | AsyncIterable[Any],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        results: Literal["value", "ref"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[Any]:
+        """Run a function on every item. Await the Map for a list, or iterate over it for a stream.
+
+            prices = await fabric.map(price, seeds)
+            async for price in fabric.map(price, endless(), ordered=False): ...
+
+        Items are read as there is room for them, from endless and asynchronous iterables too. The
+        first call that fails for good cancels the others and raises; an ordered stream raises when
+        it comes to that call's place.
+
+        Args:
+            fn: called as `fn(item)`; coroutine functions run concurrently in a worker.
+            items: any iterable or async iterable; what it raises is raised here.
+            ordered: stream in input order; False streams as completed. A list is always in order.
+            return_exceptions: deliver exceptions in the results' places instead of raising.
+            results: "ref" leaves results in the store and delivers a `Ref` to each.
+            shared: values passed to every call by keyword; each is stored once and decoded once
+                per worker process. Arrays come out read-only.
+            seed: what `current().rng()` derives from; by default drawn at random.
+            buffersize: items of a stream that may be read but not yet delivered; by default
+                adapted to the pace, at most 65,536 and about 64 MiB. Awaiting has no bound.
+            chunksize: calls in one invocation; "auto" packs about 2 ms of work together.
+
+        Raises:
+            ConfigurationError: an argument makes no sense.
+            TypeError: `fn` can't run on a worker, or `items` can't be iterated over.
+        """
+        return self._map(
+            "one", fn, items, ordered, return_exceptions, results, shared, seed, buffersize, chunksize
+        )
+
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, R]],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        results: Literal["value"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., R],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        results: Literal["value"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., R],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        results: Literal["value", "ref"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[R | Ref[R] | Exception]: ...
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        results: Literal["value", "ref"] = "value",
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        buffersize: int | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+    ) -> Map[Any]:
+        """Run a function on every tuple of arguments: `fn(*item)`. Otherwise as `map`.
+
+            areas = await fabric.starmap(area, [(2, 3), (4, 5)])
+        """
+        return self._map(
+            "star", fn, items, ordered, return_exceptions, results, shared, seed, buffersize, chunksize
+        )
+
+    def _map(  # noqa: PLR0913 - the one body of map and starmap
+        self,
+        convention: Convention,
+        fn: Callable[..., Any],
+        items: Iterable[Any] | AsyncIterable[Any],
+        ordered: bool,  # noqa: FBT001
+        return_exceptions: bool,  # noqa: FBT001
+        results: str,
+        shared: Mapping[str, object] | None,
+        seed: int | None,
+        buffersize: int | None,
+        chunksize: int | str,
+    ) -> Map[Any]:
+        self._check_open()
+        check_callable(fn)
+        check_items(items)
+        check_choice("results", results, ("value", "ref"))
+        if shared is not None:
+            check_shared(shared)
+        if seed is not None:
+            check_count("seed", seed, least=0)
+        if buffersize is not None:
+            check_count("buffersize", buffersize)
+        if chunksize != "auto":
+            check_count("chunksize", chunksize)
+        settings = self._settings.with_options(options_of(fn))
+
+        def begin() -> tuple[Run, Buffered]:
+            self._check_open()
+            launch = Launch(
+                self._core,
+                settings,
+                fn,
+                convention=convention,
+                shared=shared,
+                seed=seed,
+                by_reference=results == "ref",
+                chunksize=chunksize if isinstance(chunksize, int) else None,
+                ordered=ordered,
+                fail_fast=not return_exceptions,
+            )
+            fan_out = launch.fan_out
+            fan_out.bound, fan_out.adaptive = buffersize, buffersize is None
+            buffer = Buffered(fan_out, return_exceptions=return_exceptions)
+            source: Source
+            if isinstance(items, AsyncIterable):
+                arrived = AsyncIterated(aiter(items))
+                run = launch.begin(buffer, arrived)
+                arrived.on_arrival = run.wake
+            else:
+                source = Iterated(iter(items))
+                run = launch.begin(buffer, source)
+            return run, buffer
+
+        return Map(begin, return_exceptions=return_exceptions)
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    async def put(self, value: T) -> Ref[T]:
+        """Store a value once, by the digest of its bytes, and return a `Ref` to pass to calls.
+
+        Raises `SerializationError` if it can't be pickled, `StorageError` if it can't be stored.
+        """
+        self._check_open()
+        self._core.bind()
+        return await put(self._core, value)
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Return a Fabric with other options that shares backend, store and limits with this one.
+
+        Closing it leaves this one open. Raises `ConfigurationError`.
+
+            patient = fabric.with_options(timeout=600)
+        """
+        self._check_open()
+        settings = self._settings.with_options(options)
+        other = type(self).__new__(type(self))
+        other._settings = settings
+        other._core = self._core
+        other._owner = False
+        other._closed = False
+        other._submissions = {}
+        return other
+
+    @property
+    def store(self) -> ObjectStore:
+        """The object store: `get`, `put`, `put_if_absent`, `list`, `get_many`, `put_many`, ..."""
+        return self._core.store
+
+    async def aclose(self, *, drain: float = 0) -> None:
+        """Refuse new calls, wait up to `drain` seconds for those under way, cancel the rest.
+
+        When it returns, no worker process, descriptor or temporary file is left. Repeated calls do
+        nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._owner:
+            await self._core.aclose(drain)
+
+    def _check_open(self) -> None:
+        if self._closed or self._core.closed:
+            msg = "this Fabric is closed; make a new one"
+            raise RuntimeError(msg)
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        self._core.bind()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.shield(self.aclose())
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed or self._core.closed else "open"
+        return f"<Fabric {type(self._core.backend).__name__}, {self._core.backend.lanes} lanes, {state}>"

@@ -1,0 +1,156 @@
+"""From a user's call of `map` or `submit` to a Run: ship the code, store what is shared, plan."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from asyncfabric_runtime import Plan, Ref
+from asyncfabric_runtime._blame import blame
+from asyncfabric_runtime._context import running_context
+from asyncfabric_runtime._packing import pack_object
+from asyncfabric_runtime._values import TooLargeError
+from asyncfabric_storage import digest, object_key
+
+from ._codec import HEAVY_BYTES, check_ref
+from ._exceptions import SerializationError
+from ._run import Run
+from .scheduling import FanOut
+from .shipping import ship
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from asyncfabric_runtime import Convention
+
+    from ._core import Core
+    from ._options import Settings
+    from ._run import Delivery
+    from ._sources import Source
+    from .shipping import Shipped
+
+
+class Launch:
+    """All that is needed to begin one fan-out."""
+
+    def __init__(  # noqa: PLR0913 - what a fan-out consists of
+        self,
+        core: Core,
+        settings: Settings,
+        function: Callable[..., Any],
+        *,
+        convention: Convention,
+        shared: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        by_reference: bool = False,
+        chunksize: int | None = None,
+        ordered: bool = False,
+        fail_fast: bool = False,
+    ) -> None:
+        self.job = uuid.uuid4().hex
+        self._core = core
+        self._settings = settings
+        self._function = function
+        self._convention = convention
+        self._shared = dict(shared or {})
+        self._seed = secrets.randbits(128) if seed is None else seed
+        self._by_reference = by_reference
+        self.fan_out = FanOut(
+            core.pace(""),
+            lanes=core.backend.lanes,
+            chunksize=chunksize,
+            retry=settings.retry,
+            idempotent=settings.idempotent,
+            ordered=ordered,
+            fail_fast=fail_fast,
+        )
+
+    def begin(self, delivery: Delivery, source: Source | None) -> Run:
+        """Make the run, and start it: now, or when large values have been packed and stored."""
+        run = Run(self._core.bind(), self.fan_out, delivery, source)
+        run.keep = self._core
+        try:
+            code = self._ship(HEAVY_BYTES)
+        except TooLargeError:
+            code = None
+        if code is not None and not self._shared:
+            self._join(run, code, {})
+        else:
+            run.dispatcher.later(self._prepare(run, code))
+        return run
+
+    def _ship(self, limit: int | None) -> list[Shipped]:
+        shipped = [ship(self._function, limit)]
+        if self._settings.initializer is not None:
+            shipped.append(ship(self._settings.initializer, limit))
+        return shipped
+
+    async def _prepare(self, run: Run, code: list[Shipped] | None) -> None:
+        try:
+            if code is None:
+                code = await asyncio.to_thread(self._ship, None)
+            stored = {}
+            for name, value in self._shared.items():
+                ref = value if isinstance(value, Ref) else await put(self._core, value, f"shared {name!r}")
+                stored[name] = check_ref(ref, self._core.store.url).digest
+        except Exception as error:  # noqa: BLE001 - it is the map's to raise
+            run.finish(error)
+            return
+        self._shared.clear()
+        if not run.over:
+            self._join(run, code, stored)
+
+    def _join(self, run: Run, code: list[Shipped], stored: dict[str, str]) -> None:
+        settings = self._settings
+        function = code[0]
+        self.fan_out.pace = self._core.pace(function.digest)
+        run.plan = Plan(
+            job=self.job,
+            function=function.digest,
+            is_async=function.is_async,
+            convention=self._convention,
+            shared=stored,
+            seed=self._seed,
+            timeout=_within_deadline(settings.timeout),
+            initializer=code[1].digest if settings.initializer is not None else None,
+            env=settings.env,
+            store_url=self._core.store.url,
+            by_reference=self._by_reference,
+            prompt=not settings.idempotent,
+        )
+        run.code = {shipped.digest: shipped.data for shipped in code}
+        run.dispatcher.join(run, settings.weight)
+
+
+def _within_deadline(timeout: float | None) -> float | None:
+    """Cut a timeout down to what the enclosing call has left, inside a worker."""
+    outer = running_context()
+    if outer is None or outer.deadline is None:
+        return timeout
+    left = max(0.001, outer.deadline - time.time())
+    return left if timeout is None else min(timeout, left)
+
+
+async def put(core: Core, value: object, what: str = "the value") -> Ref[Any]:
+    """Store a value by its digest. Raises `SerializationError`, `StorageError`."""
+    try:
+        pieces = pack_object(value, HEAVY_BYTES)
+    except TooLargeError:
+        pieces = await asyncio.to_thread(_pack, value, what)
+    except Exception as error:
+        raise SerializationError(blame(what, value, error)) from error
+    size = sum(memoryview(piece).nbytes for piece in pieces)
+    name = digest(pieces) if size <= HEAVY_BYTES else await asyncio.to_thread(digest, pieces)
+    await core.store.put(object_key(name), pieces)
+    return Ref(name, size, core.store.url)
+
+
+def _pack(value: object, what: str) -> list[Any]:
+    try:
+        return pack_object(value)
+    except Exception as error:
+        raise SerializationError(blame(what, value, error)) from error
+

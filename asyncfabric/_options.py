@@ -1,0 +1,90 @@
+"""Options: what can be set for a Fabric, for a part of its calls, or on a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+
+from ._exceptions import ConfigurationError
+from .scheduling import Retry
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Options(TypedDict, total=False):
+    """Keyword options of `Fabric`, `Fabric.with_options` and `asyncfabric.function`.
+
+    timeout: seconds that one attempt may run, enforced by the worker; None (the default) for no
+        limit. Everything longer than an attempt is bounded by `asyncio.timeout()`.
+    retry: a `Retry`, or None to repeat nothing. Default: `Retry()`, three attempts for calls whose
+        worker died.
+    idempotent: False if a call must not run twice: an attempt that may have run isn't repeated, its
+        call raises. Default True.
+    initializer: runs once in each worker process before its first call.
+    env: environment variables in force in the workers while the calls run.
+    weight: share of the workers among maps that run at once. Default 1.
+    """
+
+    timeout: float | None
+    retry: Retry | None
+    idempotent: bool
+    initializer: Callable[[], object] | None
+    env: Mapping[str, str] | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options checked, with their defaults filled in."""
+
+    timeout: float | None = None
+    retry: Retry | None = Retry()  # noqa: RUF009 - frozen
+    idempotent: bool = True
+    initializer: Callable[[], object] | None = None
+    env: Mapping[str, str] | None = None
+    weight: float = 1.0
+
+    def with_options(self, options: Mapping[str, Any]) -> Self:
+        """Return these settings with options put over them. Raises `ConfigurationError`."""
+        if not options:
+            return self
+        unknown = sorted(set(options) - set(_NAMES))
+        if unknown:
+            msg = f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(_NAMES))}"
+            raise ConfigurationError(msg)
+        merged = replace(self, **options)
+        _check(merged)
+        return merged
+
+
+_NAMES = frozenset(get_type_hints(Options))
+
+
+def _check(settings: Settings) -> None:
+    timeout, weight, env = settings.timeout, settings.weight, settings.env
+    if timeout is not None and not (_is_number(timeout) and timeout > 0):
+        _refuse("timeout", timeout, "seconds above 0, or None for no limit")
+    if not (_is_number(weight) and weight > 0):
+        _refuse("weight", weight, "a number above 0")
+    if not isinstance(settings.idempotent, bool):
+        _refuse("idempotent", settings.idempotent, "True or False")
+    if settings.retry is not None and not isinstance(settings.retry, Retry):
+        _refuse("retry", settings.retry, "an asyncfabric.Retry(...), or None for no retry")
+    if settings.initializer is not None and not callable(settings.initializer):
+        _refuse("initializer", settings.initializer, "a function without arguments")
+    if env is not None and not (
+        isinstance(env, Mapping)
+        and all(isinstance(name, str) and isinstance(value, str) for name, value in env.items())
+    ):
+        _refuse("env", env, "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - NaN
+
+
+def _refuse(name: str, value: object, wanted: str) -> None:
+    msg = f"{name}={value!r} makes no sense; give {wanted}"
+    raise ConfigurationError(msg)

@@ -1,0 +1,225 @@
+"""A fan-out at work: the FanOut's decisions, its inputs, and where its results go.
+
+The dispatcher asks a Run for the next invocation and tells it the answers; the Run hands settled
+calls to its `Delivery`. Nothing here refers to the user's `Map`: a Map that is dropped stops its Run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._call import Answered, Attempt
+from ._failures import annotate, exception_for
+
+from asyncfabric_runtime import Plan
+
+if TYPE_CHECKING:
+    from asyncfabric_runtime import Outcome
+
+    from ._dispatch import Dispatcher
+    from ._sources import Source
+    from .scheduling import Batch, Block, FanOut
+
+
+_NO_PLAN = Plan(job="", function="")
+
+
+class Delivery(Protocol):
+    """Where settled calls go."""
+
+    def deliver(self, blocks: list[Block]) -> None:
+        """Take calls that settled."""
+        ...
+
+    def end(self, error: BaseException | None) -> None:
+        """Know that no more calls settle: because of an error, or because all have."""
+        ...
+
+
+class Run:
+    """One fan-out of a dispatcher.
+
+    Attributes:
+        fan_out: its state machine.
+        plan: what all its invocations have in common; known when it joins the dispatcher.
+        code: packed functions that its workers need, by digest.
+        keep: whatever must live as long as there is work (the Fabric, which stops when dropped).
+        history: attempts that failed and were repeated, by call.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        fan_out: FanOut,
+        delivery: Delivery,
+        source: Source | None,
+    ) -> None:
+        self.fan_out = fan_out
+        self.plan: Plan = _NO_PLAN
+        self.code: dict[str, bytes] = {}
+        self.keep: object = None
+        self.delivery = delivery
+        self.history: dict[int, list[Attempt]] = {}
+        self.over = False
+        self.loop = dispatcher.loop
+        self.dispatcher = dispatcher
+        self._source = source
+
+    # -- for the dispatcher ---------------------------------------------------------------------
+
+    def next_batch(self, invocations: int, most: int | None) -> tuple[Batch | None, bool]:
+        """Return the next invocation's calls, and whether more inputs can be had at once."""
+        fan_out = self.fan_out
+        more = False
+        if self._source is not None and not self.over:
+            wanted = fan_out.demand(invocations)
+            if wanted:
+                more = self._read(wanted)
+        if self.over:
+            return None, False
+        batch = fan_out.take(self.dispatcher.now(), most)
+        if batch is None:
+            self.check()
+        return batch, more
+
+    def _read(self, count: int) -> bool:
+        assert self._source is not None  # noqa: S101 - for the type checker
+        try:
+            inputs, more = self._source.pull(count)
+        except StopIteration:
+            self.fan_out.end_input()
+            return False
+        except BaseException as error:  # noqa: BLE001 - the user's iterator raised it
+            self.fan_out.end_input()
+            self.finish(error)
+            return False
+        if inputs:
+            self.fan_out.offer(inputs)
+        return more
+
+    def answered(self, outcome: Outcome, values: list[Any], worker: str, queue: float) -> None:
+        """Settle what an outcome answers; `values` are its decoded values."""
+        logs = outcome.logs
+        count = len(values) + len(outcome.failures)
+        record = Answered(
+            worker=worker,
+            run=outcome.run,
+            queue=queue,
+            phases=outcome.phases,
+            cold=outcome.cold,
+            peak_memory=outcome.peak_memory,
+            logs={},
+            shared_by=count,
+        )
+        if logs:
+            for place, text in logs.items():
+                index = self.fan_out.index_of(outcome.flight, place)
+                if index is not None:
+                    record.logs[index] = text
+        if values:
+            self.delivery_of(
+                self.fan_out.succeeded(outcome.flight, outcome.positions, values, record)
+            )
+        for position, failure in outcome.failures.items():
+            self.failed(outcome.flight, position, exception_for(failure), record=record)
+        self.check()
+
+    def failed(  # noqa: PLR0913 - what is known of a failure
+        self,
+        flight: int,
+        position: int,
+        error: BaseException,
+        *,
+        retryable: bool = False,
+        ran: bool = True,
+        record: Answered | None = None,
+        worker: str = "",
+    ) -> None:
+        """Settle a call with its error, or let it be repeated."""
+        fan_out = self.fan_out
+        known = fan_out.call_at(flight, position)
+        if known is None:
+            return
+        index, value, number = known
+        annotate(error, self.plan.job, index, value, number)
+        blocks = fan_out.failed(
+            flight,
+            position,
+            error,
+            retryable=retryable,
+            ran=ran,
+            now=self.dispatcher.now(),
+            chance=random.random(),  # noqa: S311 - jitter
+            record=record,
+        )
+        if not blocks and index not in fan_out.failures():
+            attempt = (
+                record.attempt(len(record.run), number, error)
+                if record is not None
+                else Attempt(number=number, worker=worker, error=error)
+            )
+            self.history.setdefault(index, []).append(attempt)
+        self.delivery_of(blocks)
+
+    def delivery_of(self, blocks: list[Block]) -> None:
+        """Hand settled calls on."""
+        if blocks:
+            self.delivery.deliver(blocks)
+
+    def check(self) -> None:
+        """End the run if nothing is left to be done."""
+        if not self.over and self.fan_out.done:
+            self._source = None  # read to its end
+            self.finish(None)
+
+    def finish(self, error: BaseException | None) -> None:
+        """End the run: recall what is in flight, tell the delivery."""
+        if self.over:
+            return
+        self.over = True
+        self.keep = None
+        self.dispatcher.recall(self, self.fan_out.stop())
+        self.dispatcher.leave(self)
+        self.delivery.end(error)
+
+    # -- for the user's handle ------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Let the dispatcher look at this run again: there is something to do."""
+        self.dispatcher.wake(self)
+
+    def release(self) -> None:
+        """Hold the Fabric no longer: there is nothing under way just now."""
+        self.keep = None
+
+    def cancel_call(self, index: int) -> None:
+        """Stop the work of one call that nobody waits for any more."""
+        if self.over:
+            return
+        place = self.fan_out.cancel(index)
+        if place is not None:
+            self.dispatcher.cancel(*place)
+        self.check()
+
+    def revive(self, undelivered: list[Block]) -> list[Block]:
+        """Go on with what failed or was left; return blocks that can be delivered now."""
+        ready = self.fan_out.revive(undelivered)
+        self.over = False
+        self.dispatcher.join(self)
+        return ready
+
+    def abandon(self) -> None:
+        """End the run because its Map was dropped. Safe from any thread, and without a loop."""
+        if self.over and self._source is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self.close)
+
+    def close(self) -> None:
+        """End the run for good: read no further input."""
+        self.finish(None)
+        if self._source is not None:
+            self._source.close()
+

@@ -1,0 +1,123 @@
+"""Where a map's inputs come from. Pulled, never pushed: as many as there is room for."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+SLICE_SECONDS = 0.001
+"""A synchronous iterator is read on the loop for at most about this long at a stretch."""
+_SLICE = 64
+
+
+class Source(Protocol):
+    """Inputs on demand."""
+
+    def pull(self, count: int) -> tuple[list[Any], bool]:
+        """Return up to `count` inputs, and whether more can be had at once by asking again.
+
+        Raises `StopIteration` where there are no more, and whatever the user's iterator raises.
+        """
+        ...
+
+    def close(self) -> None:
+        """Read no further."""
+        ...
+
+
+class Iterated:
+    """A synchronous iterable, read on the loop in small slices."""
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+
+    def pull(self, count: int) -> tuple[list[Any], bool]:
+        """Read up to `count` inputs, stopping after about a millisecond."""
+        inputs = list(islice(self._iterator, min(count, _SLICE)))
+        if not inputs:
+            raise StopIteration
+        if len(inputs) < min(count, _SLICE):
+            return inputs, True
+        until = perf_counter() + SLICE_SECONDS
+        while len(inputs) < count and perf_counter() < until:
+            more = list(islice(self._iterator, min(count - len(inputs), _SLICE)))
+            if not more:
+                break
+            inputs += more
+        return inputs, True
+
+    def close(self) -> None:
+        """Do nothing: a synchronous iterator runs only when it is asked."""
+
+
+class AsyncIterated:
+    """An asynchronous iterable, read by one task, ahead by no more than was asked for.
+
+    While the iterator goes on without waiting, its inputs gather; as soon as it waits, the loop
+    gets to the pump, which launches what is there. So an iterator that waits for results before it
+    yields more never waits in vain.
+    """
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self.on_arrival: Callable[[], None] = _nobody
+        self._iterator = iterator
+        self._inputs: list[Any] = []
+        self._wanted = 0
+        self._more = asyncio.Event()
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def pull(self, count: int) -> tuple[list[Any], bool]:
+        """Return what has arrived, and ask for as much as is missing."""
+        inputs, self._inputs = self._inputs[:count], self._inputs[count:]
+        self._wanted = count - len(inputs)
+        if not inputs and self._error is not None:
+            error, self._error = self._error, StopIteration()
+            raise error
+        if self._error is None:
+            self._more.set()
+            if self._task is None:
+                self._task = asyncio.ensure_future(self._read())
+        return inputs, bool(self._inputs) or self._error is not None
+
+    async def _read(self) -> None:
+        try:
+            async for value in self._iterator:
+                self._inputs.append(value)
+                self._wanted -= 1
+                self.on_arrival()
+                while self._wanted <= 0:
+                    self._more.clear()
+                    await self._more.wait()
+        except asyncio.CancelledError:
+            self._error = StopIteration()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the map's to raise
+            self._error = error
+        else:
+            self._error = StopIteration()
+        finally:
+            await self._finish()
+        self.on_arrival()
+
+    def close(self) -> None:
+        """Cancel the reading; the iterator sees a CancelledError where it waits."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._task = asyncio.ensure_future(self._finish())
+
+    async def _finish(self) -> None:
+        """Let the iterator clean up, if it has begun anything."""
+        aclose = getattr(self._iterator, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+def _nobody() -> None:
+    """Nobody waits for inputs yet."""

@@ -1,0 +1,264 @@
+"""The local backend: as many worker processes as the machine has cores."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from asyncfabric._exceptions import WorkerCrashed
+
+from ._process import WorkerProcess
+from ._worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from asyncfabric.backends._protocol import Receiver
+    from asyncfabric_runtime import Envelope, Outcome, Plan
+
+STALL_SECONDS = 0.01
+"""A worker that answers nothing for so long gives back what is queued behind the call it is at."""
+STOP_GRACE_SECONDS = 0.1
+"""How long a cancelled call may go on before its worker is stopped."""
+TIMEOUT_GRACE_SECONDS = 1.0
+"""How long past its timeout a call may hang before the driver kills the worker itself."""
+CLOSE_GRACE_SECONDS = 2.0
+_DEATHS = 5
+"""Workers that may die one after another, per process, with no answer in between."""
+
+
+class LocalBackend:
+    """Runs invocations in processes of this machine.
+
+    Args:
+        processes: number of worker processes.
+    """
+
+    separate = True
+
+    def __init__(self, processes: int) -> None:
+        self.lanes = processes
+        self._workers: list[Worker] = []
+        self._homes: dict[int, Worker] = {}
+        self._receiver: Receiver | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._spawning: set[asyncio.Task[None]] = set()
+        self._ticking = False
+        self._deaths = 0
+        self._closing = False
+        self._gone = asyncio.Event()
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def open(self, receiver: Receiver) -> None:
+        """Begin to start the workers."""
+        self._receiver = receiver
+        self._loop = asyncio.get_running_loop()
+        for _ in range(self.lanes):
+            self._spawn()
+
+    def _spawn(self) -> None:
+        task = asyncio.ensure_future(self._start_worker())
+        self._spawning.add(task)
+        task.add_done_callback(self._spawning.discard)
+
+    async def _start_worker(self) -> None:
+        loop = asyncio.get_running_loop()
+        # In a thread: fork and exec take a millisecond, more where the driver is large.
+        start = loop.run_in_executor(None, WorkerProcess)
+        try:
+            process = await asyncio.shield(start)
+        except asyncio.CancelledError:
+            process = await start
+            process.kill()
+            process.watch(lambda: None)
+            process.release()
+            raise
+        except OSError as error:
+            self._break(WorkerCrashed(f"a worker process can't be started: {error}"))
+            return
+        worker = Worker(self, process, loop)
+        self._workers.append(worker)
+        process.watch(partial(self._exited, worker))
+
+    def _exited(self, worker: Worker) -> None:
+        """In the waiting thread: a worker has ended."""
+        assert self._loop is not None  # noqa: S101 - it is open
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._bury, worker)
+
+    def _bury(self, worker: Worker) -> None:
+        worker.hear_out()
+        # Its page is read before it is released: it says what the worker was at.
+        running = worker.running()
+        worker.close()
+        self._workers.remove(worker)
+        error = worker.process.obituary(timed_out=worker.timed_out)
+        worker.process.release()
+        if self._closing:
+            if not self._workers:
+                self._gone.set()
+            return
+        charged = running is not None or any(load.is_async for load in worker.loads.values())
+        if not charged and not worker.dismissed and not worker.process.retired:
+            # What is charged to a call ends with the call's attempts; this would go on for ever.
+            self._deaths += 1
+        if self._deaths > _DEATHS * self.lanes:
+            self._break(
+                WorkerCrashed(
+                    f"{self._deaths} workers died one after another without an answer; the last: "
+                    f"{error}. What they wrote is on the driver's standard error"
+                )
+            )
+            return
+        self._spawn()
+        self._tell_lost(worker, running, error)
+
+    def _tell_lost(self, worker: Worker, running: tuple[int, int] | None, error: Exception) -> None:
+        assert self._receiver is not None  # noqa: S101 - it is open
+        loads, worker.loads = worker.loads, {}
+        plain = any(not load.is_async for load in loads.values())
+        for flight, load in loads.items():
+            self._homes.pop(flight, None)
+            at: list[int] | None = []
+            if running is not None and running[0] == flight and not load.is_async:
+                at = [running[1]]
+            elif load.is_async and not plain:
+                at = None  # any of the coroutine calls may have been the cause
+            self._receiver.on_lost(flight, at, error, worker.name)
+
+    def _break(self, error: Exception) -> None:
+        if self._receiver is not None:
+            self._receiver.on_broken(error)
+
+    def kill(self) -> None:
+        """Kill the workers and close all descriptors, without a loop."""
+        self._closing = True
+        for worker in self._workers:
+            worker.process.kill()
+            worker.close()
+
+    async def aclose(self) -> None:
+        """Hang up on the workers, kill those that don't end, and wait until all are gone."""
+        self._closing = True
+        self._receiver = None
+        for task in list(self._spawning):
+            task.cancel()
+        if self._spawning:
+            await asyncio.wait(self._spawning)
+        for worker in self._workers:
+            worker.close()
+        if self._workers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), CLOSE_GRACE_SECONDS)
+        for worker in self._workers:
+            worker.process.kill()
+        if self._workers:
+            await self._gone.wait()
+
+    # -- work -----------------------------------------------------------------------------------
+
+    def room(self, plan: Plan) -> int:
+        """Return how many workers can be given an invocation now."""
+        is_async = plan.is_async
+        return sum(worker.room(is_async=is_async) for worker in self._workers)
+
+    def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:
+        """Send an invocation to the worker with the least on it."""
+        is_async = envelope.plan.is_async
+        open_ = [worker for worker in self._workers if worker.room(is_async=is_async)]
+        if not open_:
+            # The one that had room has died since.
+            assert self._receiver is not None  # noqa: S101 - it is open
+            self._receiver.on_returned(envelope.flight, None)
+            return
+        worker = min(open_, key=lambda worker: worker.calls)
+        self._homes[envelope.flight] = worker
+        worker.launch(envelope, code, seconds)
+        if not self._ticking:
+            self._ticking = True
+            self._later(STALL_SECONDS, self._tick)
+
+    def on_ready(self) -> None:
+        """A worker has started."""
+        if self._receiver is not None:
+            self._receiver.on_room()
+
+    def on_outcome(self, worker: Worker, outcome: Outcome, size: int) -> None:
+        """Pass answers on."""
+        self._deaths = 0
+        if outcome.final:
+            self._homes.pop(outcome.flight, None)
+        if self._receiver is not None:
+            self._receiver.on_outcome(outcome, worker.name, size)
+
+    def on_returned(self, flight: int, positions: list[int] | None) -> None:
+        """Pass returned calls on."""
+        if positions is None:
+            self._homes.pop(flight, None)
+        if self._receiver is not None:
+            self._receiver.on_returned(flight, positions)
+
+    # -- stopping -------------------------------------------------------------------------------
+
+    def recall(self, flight: int, positions: Collection[int] | None) -> None:
+        """Take back what has not begun; stop the worker if the rest doesn't end soon."""
+        worker = self._homes.get(flight)
+        if worker is None:
+            return
+        load = worker.loads[flight]
+        load.cancelled += load.left if positions is None else len(positions)
+        worker.recall(flight, positions, stop=True)
+        self._later(STOP_GRACE_SECONDS, partial(self._stop, worker, flight, positions))
+
+    def _stop(self, worker: Worker, flight: int, positions: Collection[int] | None) -> None:
+        load = worker.loads.get(flight)
+        if load is None or worker not in self._workers:
+            return
+        if load.is_async:
+            # Others may run beside it; only a worker with nothing else to do is stopped.
+            if all(load.cancelled >= load.left for load in worker.loads.values()):
+                worker.dismiss()
+            return
+        running = worker.running()
+        if running is not None and running[0] == flight:
+            if positions is None or running[1] in positions:
+                worker.dismiss()
+
+    # -- watching -------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Find workers that are stuck in one call, and take back what waits behind it."""
+        assert self._loop is not None  # noqa: S101 - it is open
+        now = self._loop.time()
+        again: float | None = None
+        for worker in self._workers:
+            if not worker.loads:
+                continue
+            if worker.answers != worker.answers_seen:
+                worker.answers_seen = worker.answers
+                again = STALL_SECONDS
+                continue
+            plain = [load for load in worker.loads.values() if not load.is_async]
+            if plain and not worker.stalled:
+                worker.stalled = True
+                for flight, load in worker.loads.items():
+                    if (load.left > 1 or len(worker.loads) > 1) and not load.recalled:
+                        load.recalled = True
+                        worker.recall(flight, (), stop=False)
+            timeout = min((load.timeout for load in plain if load.timeout is not None), default=None)
+            if timeout is not None:
+                if now - worker.answered_at > timeout + TIMEOUT_GRACE_SECONDS:
+                    worker.timed_out = timeout
+                    worker.dismiss()
+                again = again or min(0.25, timeout)
+        if again is None:
+            self._ticking = False
+        else:
+            self._later(again, self._tick)
+
+    def _later(self, seconds: float, what: partial[None] | object) -> None:
+        assert self._loop is not None  # noqa: S101 - it is open
+        self._loop.call_later(seconds, what)  # type: ignore[arg-type]

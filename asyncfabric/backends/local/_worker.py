@@ -1,0 +1,163 @@
+"""A worker as the driver sees it: what is on it, what it knows, whether it gets on."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from asyncfabric_runtime import Outcome
+from asyncfabric_runtime._wire import HELLO, OUTCOME, READY, RECALL, RETURNED, load_head, pack
+
+from ._channel import Channel
+from ._process import WorkerProcess
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Collection
+
+    from asyncfabric_runtime import Envelope
+
+    from ._pool import LocalBackend
+
+TASKS = 128
+"""Coroutine calls on one worker at most, about."""
+SOON = 0.005
+"""A worker is given its next invocation when the present one should end within so many seconds."""
+
+
+class Load:
+    """An invocation on a worker."""
+
+    __slots__ = ("cancelled", "is_async", "left", "recalled", "seconds", "since", "timeout")
+
+    def __init__(self, envelope: Envelope, seconds: float | None, now: float) -> None:
+        self.left = len(envelope.indices)
+        self.is_async = envelope.plan.is_async
+        self.timeout = envelope.plan.timeout
+        self.seconds = seconds
+        self.since = now
+        self.recalled = False
+        self.cancelled = 0
+
+
+class Worker:
+    """One worker process and the invocations on it."""
+
+    def __init__(self, pool: LocalBackend, process: WorkerProcess, loop: asyncio.AbstractEventLoop) -> None:
+        self.process = process
+        self.name = f"process {process.pid}"
+        self.ready = False
+        self.stalled = False
+        self.dismissed = False
+        self.timed_out: float | None = None
+        self.answers = self.answers_seen = 0
+        self.answered_at = 0.0
+        self.loads: dict[int, Load] = {}
+        self.known: set[str] = set()
+        self._pool = pool
+        self._loop = loop
+        self._path: list[str] = []
+        self._channel = Channel(loop, process.work, self._on_frame, self._on_end)
+        self._share_path()
+
+    # -- what it can take -----------------------------------------------------------------------
+
+    def room(self, *, is_async: bool) -> bool:
+        """Tell whether another invocation may be sent."""
+        if not self.ready or self.stalled:
+            return False
+        loads = self.loads
+        if not loads:
+            return True
+        if is_async:
+            return all(load.is_async for load in loads.values()) and self.calls < TASKS
+        if len(loads) > 1:
+            return False
+        (load,) = loads.values()
+        return not load.is_async and load.seconds is not None and load.seconds <= SOON
+
+    @property
+    def calls(self) -> int:
+        """Calls on the worker that are not answered."""
+        return sum(load.left for load in self.loads.values())
+
+    # -- sending --------------------------------------------------------------------------------
+
+    def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:
+        """Send an invocation, with the code that the worker hasn't had yet."""
+        for name, data in code.items():
+            if name not in self.known:
+                self.known.add(name)
+                envelope.attachments[name] = data
+        if envelope.attachments:
+            self._share_path()
+        if not self.loads:
+            self.answered_at = self._loop.time()
+        self.loads[envelope.flight] = Load(envelope, seconds, self._loop.time())
+        self._channel.send(envelope.to_frame())
+
+    def _share_path(self) -> None:
+        """Give the worker the driver's present sys.path: code imports from it."""
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        if path != self._path:
+            self._path = path
+            self._channel.send(pack(HELLO, (path,)))
+
+    def recall(self, flight: int, positions: Collection[int] | None, *, stop: bool) -> None:
+        """Ask for the calls that have not begun."""
+        chosen = None if positions is None else list(positions)
+        (frame,) = pack(RECALL, (flight, stop, chosen))
+        try:
+            self.process.control.send(frame)
+        except OSError:
+            return  # it is dead, or so far behind that there is nothing to be had from it
+
+    # -- receiving ------------------------------------------------------------------------------
+
+    def _on_frame(self, kind: int, segments: list[memoryview], size: int) -> None:
+        if kind == OUTCOME:
+            outcome = Outcome.from_segments(segments)
+            load = self.loads.get(outcome.flight)
+            self.answers += 1
+            self.answered_at = self._loop.time()
+            self.stalled = False
+            self.known.difference_update(outcome.lacks)
+            if load is not None:
+                load.left -= len(outcome.positions) + len(outcome.failures)
+                if outcome.final:
+                    del self.loads[outcome.flight]
+            self._pool.on_outcome(self, outcome, size)
+        elif kind == RETURNED:
+            flight, positions = load_head(segments[0])
+            load = self.loads.get(flight)
+            if load is not None:
+                load.left -= load.left if positions is None else len(positions)
+                if positions is None:
+                    del self.loads[flight]
+            self._pool.on_returned(flight, positions)
+        elif kind == READY:
+            self.ready = True
+            self._pool.on_ready()
+
+    def _on_end(self) -> None:
+        """The stream has ended: so has the worker, or it is of no use any more."""
+        self.process.kill()
+
+    def hear_out(self) -> None:
+        """Read what a dead worker said last."""
+        self._channel.drain()
+
+    def running(self) -> tuple[int, int] | None:
+        """Return the invocation and place of the plain call that the worker announced last."""
+        announced = self.process.page[0]
+        return None if announced < 0 else (announced >> 32, announced & 0xFFFFFFFF)
+
+    def dismiss(self) -> None:
+        """Kill the process on purpose: nobody waits for what it does."""
+        self.dismissed = True
+        self.process.kill()
+
+    def close(self) -> None:
+        """Hang up; the worker ends when it notices."""
+        self._channel.close()
+        self.process.control.close()

@@ -1,0 +1,7 @@
+"""How code travels: functions by value, content-addressed."""
+
+from ._functions import OPTIONS_ATTRIBUTE as OPTIONS_ATTRIBUTE
+from ._functions import Shipped as Shipped
+from ._functions import ship as ship
+
+__all__ = ["OPTIONS_ATTRIBUTE", "Shipped", "ship"]

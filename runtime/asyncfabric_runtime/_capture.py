@@ -1,0 +1,94 @@
+"""What user code prints and logs: shown where the worker's output goes, and kept for its call.
+
+Kept text is bounded: the first and the last half of the limit survive.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+LIMIT = 64 * 1024
+
+
+class Transcript:
+    """The text of one call, at most `LIMIT` characters of it."""
+
+    __slots__ = ("_dropped", "_head", "_room", "_tail", "_tail_size")
+
+    def __init__(self) -> None:
+        self._head: list[str] = []
+        self._tail: list[str] = []
+        self._room = LIMIT // 2
+        self._tail_size = 0
+        self._dropped = 0
+
+    def write(self, text: str) -> None:
+        """Add text; what exceeds the limit falls out of the middle."""
+        if self._room:
+            taken, text = text[: self._room], text[self._room :]
+            self._room -= len(taken)
+            self._head.append(taken)
+        if not text:
+            return
+        self._tail.append(text)
+        self._tail_size += len(text)
+        if self._tail_size > LIMIT:
+            self._trim()
+
+    def _trim(self) -> None:
+        text = "".join(self._tail)
+        kept = text[-(LIMIT // 2) :]
+        self._dropped += len(text) - len(kept)
+        self._tail, self._tail_size = [kept], len(kept)
+
+    def text(self) -> str:
+        """Join what was kept, with a mark where something is missing."""
+        if self._tail_size > LIMIT // 2:
+            self._trim()
+        gap = f"\n[... {self._dropped} characters left out ...]\n" if self._dropped else ""
+        return "".join(self._head) + gap + "".join(self._tail)
+
+
+class Tee:
+    """A text stream that writes through to the real one and into the running call's transcript."""
+
+    def __init__(self, stream: TextIO | None, find: Callable[[], Transcript | None]) -> None:
+        self._stream = stream
+        self._find = find
+
+    def write(self, text: str) -> int:
+        """Write through, and keep the text if a call is running."""
+        transcript = self._find()
+        if transcript is not None:
+            transcript.write(text)
+        if self._stream is not None:
+            self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write every line."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush the real stream."""
+        if self._stream is not None:
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the real stream's attribute
+        return getattr(self._stream, name)
+
+
+def log_handler() -> logging.Handler:
+    """Make the root handler of a worker: records go to its (captured) standard error.
+
+    The stream is looked up at each record, so the tee is seen whenever it was put there.
+    """
+    handler = logging._StderrHandler(logging.NOTSET)  # type: ignore[attr-defined] # noqa: SLF001
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    return handler  # type: ignore[no-any-return]

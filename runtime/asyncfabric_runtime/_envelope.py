@@ -1,0 +1,159 @@
+"""What a driver sends to a worker: one invocation of one function, carrying 1..n calls."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ._values import Encoded
+from ._wire import INVOKE, WireError, load_head, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from asyncfabric_storage import Buffer
+
+Convention = Literal["one", "star", "full"]
+"""How an input becomes arguments: `fn(x)`, `fn(*x)`, or `fn(*x[0], **x[1])`."""
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What all invocations of one fan-out have in common.
+
+    Attributes:
+        job: the fan-out's id.
+        function: digest of the packed function.
+        is_async: the function is a coroutine function; its calls run concurrently.
+        convention: how an input becomes arguments.
+        shared: keyword argument to digest of its stored value.
+        seed: what `current().rng()` derives from.
+        timeout: seconds one attempt may run; None for no limit.
+        initializer: digest of a packed callable that runs once per process, before any call.
+        env: environment variables in force while the calls run.
+        store_url: where refs and shared values are; None where driver and worker share no store.
+        by_reference: store the results and return refs.
+        prompt: send every result at once, so that a crash never loses a finished call.
+        python: the driver's Python version: functions by value are bytecode.
+    """
+
+    job: str
+    function: str
+    is_async: bool = False
+    convention: Convention = "one"
+    shared: Mapping[str, str] = field(default_factory=dict[str, str])
+    seed: int = 0
+    timeout: float | None = None
+    initializer: str | None = None
+    env: Mapping[str, str] | None = None
+    store_url: str | None = None
+    by_reference: bool = False
+    prompt: bool = False
+    python: str = PYTHON
+
+    def to_wire(self) -> tuple[Any, ...]:
+        """Return the plan as plain data."""
+        return (
+            self.job,
+            self.function,
+            self.is_async,
+            self.convention,
+            dict(self.shared),
+            self.seed,
+            self.timeout,
+            self.initializer,
+            None if self.env is None else dict(self.env),
+            self.store_url,
+            self.by_reference,
+            self.prompt,
+            self.python,
+        )
+
+    @classmethod
+    def from_wire(cls, wire: tuple[Any, ...]) -> Plan:
+        """Read what `to_wire` wrote."""
+        names = cls.__dataclass_fields__
+        return cls(**dict(zip(names, wire, strict=True)))
+
+
+@dataclass(slots=True)
+class Envelope:
+    """One invocation.
+
+    Attributes:
+        plan: what it shares with the rest of its fan-out.
+        flight: the driver's number for this invocation.
+        indices: the calls' indices.
+        attempts: the attempt number of each call, or one number for all.
+        inputs: the encoded inputs, in the order of `indices`.
+        refs: digests of the refs among the inputs.
+        attachments: packed objects that the worker may lack, by digest.
+        segments: large buffers, referred to by `inputs`.
+    """
+
+    plan: Plan
+    flight: int
+    indices: Sequence[int]
+    attempts: int | list[int]
+    inputs: Encoded
+    refs: list[str]
+    segments: list[Buffer]
+    attachments: dict[str, Buffer] = field(default_factory=dict[str, "Buffer"])
+
+    def attempt(self, position: int) -> int:
+        """Return the attempt number of the call at a position."""
+        return self.attempts if isinstance(self.attempts, int) else self.attempts[position]
+
+    def to_frame(self) -> list[Buffer]:
+        """Lay the envelope out for a byte stream."""
+        segments = self.segments
+        places: dict[str, int] = {}
+        if self.attachments:
+            segments = list(segments)
+            for name, data in self.attachments.items():
+                places[name] = len(segments)
+                segments.append(data)
+        head = (
+            self.plan.to_wire(),
+            self.flight,
+            _indices_to_wire(self.indices),
+            self.attempts,
+            tuple(self.inputs),
+            self.refs,
+            places,
+        )
+        return pack(INVOKE, head, segments)
+
+    @classmethod
+    def from_segments(cls, segments: Sequence[Buffer]) -> Envelope:
+        """Read an envelope from a frame's segments. Raises `WireError`."""
+        head, *rest = segments
+        try:
+            plan, flight, indices, attempts, inputs, refs, places = load_head(head)
+            return cls(
+                plan=Plan.from_wire(plan),
+                flight=flight,
+                indices=_indices_from_wire(indices),
+                attempts=attempts,
+                inputs=Encoded(*inputs),
+                refs=refs,
+                segments=rest,
+                attachments={name: rest[place] for name, place in places.items()},
+            )
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            msg = f"an envelope has another shape than this worker knows: {error}"
+            raise WireError(msg) from error
+
+
+def _indices_to_wire(indices: Sequence[int]) -> Any:  # noqa: ANN401 - a pair or a list
+    return (indices.start, len(indices)) if isinstance(indices, range) else list(indices)
+
+
+def _indices_from_wire(wire: Any) -> Sequence[int]:  # noqa: ANN401 - a pair or a list
+    if isinstance(wire, tuple):
+        first, count = wire
+        return range(first, first + count)
+    return list(wire)

@@ -1,0 +1,73 @@
+"""How a failed call is told to the driver: as text always, as the exception itself where it can be."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from typing import NamedTuple
+
+USER = "user"  # the user's function raised
+TIMEOUT = "timeout"  # the attempt outlived its timeout
+ARGUMENT = "argument"  # the input could not be read in the worker
+RESULT = "result"  # what the function returned could not be sent
+LOAD = "load"  # the function, a shared value or the initializer could not be loaded
+MISMATCH = "mismatch"  # driver and worker don't fit
+
+_TEXT_LIMIT = 64 * 1024
+
+
+class Failure(NamedTuple):
+    """What went wrong in one call. `pickled` is the exception itself, where it survives the way."""
+
+    kind: str
+    type_name: str
+    message: str
+    traceback: str
+    pickled: bytes | None = None
+
+
+def describe(error: BaseException, kind: str = USER, *, message: str | None = None) -> Failure:
+    """Turn an exception into a failure that can always be sent."""
+    text = "".join(traceback.format_exception(_without_our_frames(error)))
+    if len(text) > _TEXT_LIMIT:
+        half = _TEXT_LIMIT // 2
+        text = f"{text[:half]}\n[... {len(text) - _TEXT_LIMIT} characters left out ...]\n{text[-half:]}"
+    said = _said(error) if message is None else message
+    return Failure(kind, type(error).__qualname__, said, text, _pickled(error))
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
+        return f"<{type(error).__qualname__} whose text can't be made>"
+
+
+def _without_our_frames(error: BaseException) -> BaseException:
+    """Drop the runtime's own frames from the top of the traceback: they tell a user nothing."""
+    here = __name__.partition(".")[0]
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__package__") == here:
+        frames = frames.tb_next
+    return error.with_traceback(frames) if frames is not None else error
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    """Pickle an ordinary exception, if what comes out reads back as the same type.
+
+    `StopIteration` and the non-`Exception`s (CancelledError, KeyboardInterrupt, SystemExit) would
+    steer the driver's own event loop if they were raised there, so they travel as text.
+    """
+    if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
+        return None
+    from ._values import dump  # noqa: PLC0415 - cloudpickle, first needed here
+
+    try:
+        data, buffers = dump(error)
+        if buffers:
+            return None
+        back = pickle.loads(data)  # noqa: S301 - written one line above
+        str(back)
+    except Exception:  # noqa: BLE001 - whatever user code raises means: it can't be sent
+        return None
+    return data if type(back) is type(error) else None

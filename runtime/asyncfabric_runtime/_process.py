@@ -1,0 +1,144 @@
+"""What a worker process keeps from one invocation to the next: code, values, environment, loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._packing import unpack_object
+from ._stores import open_shared_store, read_object
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from asyncfabric_storage import Buffer
+
+    from ._envelope import Envelope, Plan
+
+T = TypeVar("T")
+
+CODE_KEPT = 256
+"""Functions kept by a process; the least recently used one goes first."""
+VALUES_KEPT = 64
+"""Shared values and refs kept by a process."""
+
+
+class _Recent(Generic[T]):
+    """A dictionary that forgets what was least recently used."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: OrderedDict[str, T] = OrderedDict()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
+
+    def get(self, name: str) -> T:
+        self._items.move_to_end(name)
+        return self._items[name]
+
+    def put(self, name: str, item: T) -> None:
+        self._items[name] = item
+        self._items.move_to_end(name)
+        if len(self._items) > self._size:
+            self._items.popitem(last=False)
+
+
+class Process:
+    """One worker process (or the driver itself, for the inline backend)."""
+
+    def __init__(self) -> None:
+        self.invocations = 0
+        self._code: _Recent[Buffer] = _Recent(CODE_KEPT)
+        self._functions: _Recent[Callable[..., Any]] = _Recent(CODE_KEPT)
+        self._values: _Recent[Any] = _Recent(VALUES_KEPT)
+        self._initialized: dict[str, BaseException | None] = {}
+        self._environment: Mapping[str, str] | None = None
+        self._replaced: dict[str, str | None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def lacks(self, envelope: Envelope) -> list[str]:
+        """Keep the code that came along; return the digests of what is still missing."""
+        for name, data in envelope.attachments.items():
+            self._code.put(name, data)
+        plan = envelope.plan
+        needed = [plan.function] if plan.initializer is None else [plan.function, plan.initializer]
+        return [name for name in needed if name not in self._functions and name not in self._code]
+
+    def holds(self, names: list[str]) -> bool:
+        """Tell whether all these values are in memory, so that nothing has to be fetched."""
+        return all(name in self._values for name in names)
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return a function by digest; unpickled once. Raises whatever importing it raises."""
+        if name not in self._functions:
+            self._functions.put(name, unpack_object(self._code.get(name)))
+        return self._functions.get(name)
+
+    async def values(self, plan: Plan, names: list[str]) -> dict[str, Any]:
+        """Return stored values by digest; each is fetched and decoded once per process."""
+        found = {}
+        for name in names:
+            if name not in self._values:
+                store = open_shared_store(plan.store_url)
+                self._values.put(name, await read_object(store, name))
+            found[name] = self._values.get(name)
+        return found
+
+    def held(self, names: list[str]) -> dict[str, Any]:
+        """Return values that `holds` has promised."""
+        return {name: self._values.get(name) for name in names}
+
+    def initialize(self, name: str | None) -> None:
+        """Run an initializer once per process; where it failed, every later call fails alike."""
+        if name is None:
+            return
+        if name not in self._initialized:
+            try:
+                self.function(name)()
+            except Exception as error:
+                self._initialized[name] = error
+                raise
+            self._initialized[name] = None
+        failed = self._initialized[name]
+        if failed is not None:
+            raise failed
+
+    def enter_environment(self, wanted: Mapping[str, str] | None) -> None:
+        """Put environment variables in force, and the former plan's out of it."""
+        if wanted == self._environment:
+            return
+        for name, old in self._replaced.items():
+            if old is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = old
+        self._replaced = {name: os.environ.get(name) for name in wanted or ()}
+        os.environ.update(wanted or {})
+        self._environment = wanted
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The process's event loop, made when a coroutine function or the store first needs it."""
+        if self._loop is None:
+            import asyncio  # noqa: PLC0415 - 50 ms that plain functions never pay
+
+            self._loop = asyncio.new_event_loop()
+        return self._loop
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end from code that is not in a loop."""
+        return self.loop.run_until_complete(work)
+
+
+def peak_memory() -> int:
+    """Return the process's peak resident memory in bytes; 0 where the platform doesn't tell."""
+    try:
+        import resource  # noqa: PLC0415 - absent on Windows
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

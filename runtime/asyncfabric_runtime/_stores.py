@@ -1,0 +1,44 @@
+"""The object stores that this process has opened, by URL, and reading stored values from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncfabric_storage import ConfigurationError, IntegrityError, digest, object_key, open_store
+
+from ._packing import unpack_object
+
+if TYPE_CHECKING:
+    from asyncfabric_storage import ObjectStore
+
+_stores: dict[str, ObjectStore] = {}
+
+
+def open_shared_store(url: str | None) -> ObjectStore:
+    """Open a store once per process. Raises `ConfigurationError` without a URL."""
+    if url is None:
+        msg = (
+            "this call has no object store: driver and worker share none; "
+            "give the Fabric storage='file:///a/directory'"
+        )
+        raise ConfigurationError(msg)
+    store = _stores.get(url)
+    if store is None:
+        store = _stores[url] = open_store(url)
+    return store
+
+
+async def read_object(store: ObjectStore, name: str) -> Any:  # noqa: ANN401 - the user's value
+    """Fetch a stored object by its digest, check it, and decode it.
+
+    Raises `ObjectNotFound` and, before anything of it is decoded, `IntegrityError`.
+    """
+    data = await store.get(object_key(name))
+    found = digest(data)
+    if found != name:
+        msg = (
+            f"object {name[:12]}... in {store.url} holds other bytes than were stored (digest "
+            f"{found[:12]}...): it was changed or damaged; delete it and store the value again"
+        )
+        raise IntegrityError(msg)
+    return unpack_object(data)

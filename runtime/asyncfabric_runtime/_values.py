@@ -1,0 +1,132 @@
+"""How users' values travel: several to a frame, each readable on its own.
+
+Values of the immutable built-in types stand in the frame's head as themselves, so a frame of numbers
+is one pickle. Every other value is pickled separately: two calls never share a mutable object
+because they happened to share an invocation. Large buffers (numpy arrays, bytes) leave the pickle
+by protocol 5 and travel as segments of their own, uncopied.
+"""
+
+from __future__ import annotations
+
+import pickle
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncfabric_storage import Buffer
+
+SEGMENT_BYTES = 64 * 1024
+"""A buffer of at least this many bytes becomes a segment of its own; smaller ones are cheaper to copy."""
+
+_ATOMS = frozenset((int, float, complex, bool, type(None), str, bytes))
+_SIZED = frozenset((str, bytes))
+
+PLAIN, PICKLED, SEGMENTED, RAW = range(4)
+
+
+class TooLargeError(Exception):
+    """The pickle grew past the given limit; nothing was kept."""
+
+
+class Encoded(NamedTuple):
+    """Values as plain data. `kinds` is None where every body is the value itself."""
+
+    kinds: bytes | None
+    bodies: list[Any]
+
+
+class _Parts:
+    """A file for the pickler that keeps what is written and gives up past `limit` bytes."""
+
+    __slots__ = ("limit", "parts", "size")
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: Buffer) -> int:
+        part = data if isinstance(data, bytes) else bytes(data)
+        self.size += len(part)
+        if self.limit is not None and self.size > self.limit:
+            raise TooLargeError
+        self.parts.append(part)
+        return len(part)
+
+    def joined(self) -> bytes:
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+
+def dump(value: object, limit: int | None = None) -> tuple[bytes, list[memoryview]]:
+    """Pickle one value; its large buffers come beside the pickle.
+
+    Raises whatever the value's own reduction raises, and `TooLargeError` past `limit` bytes.
+    """
+    # cloudpickle costs an import of 25 ms, which a worker on numbers never pays.
+    from ._pickling import Pickler  # noqa: PLC0415
+
+    buffers: list[memoryview] = []
+
+    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < SEGMENT_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    file = _Parts(limit)
+    Pickler(file, buffer_callback=keep_inside).dump(value)
+    return file.joined(), buffers
+
+
+def is_plain(value: object) -> bool:
+    """Tell whether a value stands in a head as itself."""
+    kind = type(value)
+    if kind in _SIZED:
+        return len(value) < SEGMENT_BYTES  # type: ignore[arg-type]
+    if kind is tuple:
+        return all(type(item) in _ATOMS and is_plain(item) for item in value)  # type: ignore[attr-defined]
+    return kind in _ATOMS
+
+
+def all_plain(values: Sequence[object]) -> bool:
+    """Tell whether every value stands in a head as itself; built for long sequences of numbers."""
+    kinds = set(map(type, values))
+    if tuple in kinds and kinds == {tuple}:
+        if not set(map(type, chain.from_iterable(values))) <= _ATOMS:  # type: ignore[arg-type]
+            return False
+        return all(map(is_plain, values))
+    if not kinds <= _ATOMS:
+        return False
+    return not kinds & _SIZED or all(map(is_plain, values))
+
+
+def encode_value(value: object, segments: list[Buffer], limit: int | None = None) -> tuple[int, Any]:
+    """Encode one value; large buffers are appended to `segments`. Raises as `dump` does."""
+    if is_plain(value):
+        return PLAIN, value
+    if type(value) is bytes:
+        segments.append(value)
+        return RAW, len(segments) - 1
+    data, buffers = dump(value, limit)
+    if not buffers and len(data) < SEGMENT_BYTES:
+        return PICKLED, data
+    first = len(segments)
+    segments.append(data)
+    segments.extend(buffers)
+    return SEGMENTED, (first, 1 + len(buffers))
+
+
+def decode_value(kind: int, body: Any, segments: Sequence[memoryview]) -> Any:  # noqa: ANN401
+    """Decode one value. Pickles run code: call it only on what a trusted peer sent."""
+    if kind == PLAIN:
+        return body
+    if kind == PICKLED:
+        return pickle.loads(body)  # noqa: S301 - the invocation channel is authenticated
+    if kind == RAW:
+        return bytes(segments[body])
+    first, count = body
+    data, *buffers = segments[first : first + count]
+    return pickle.loads(data, buffers=buffers)  # noqa: S301

@@ -1,0 +1,214 @@
+"""The local worker process: reads envelopes from a socket, runs them, writes outcomes.
+
+The main thread runs the calls and reads the next frame only when it is free. A second thread waits
+on a second socket for what can't wait until then: calls to be taken back or cancelled, and the end
+of the driver, with which the worker ends at once.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import mmap
+import os
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ._capture import Tee, log_handler
+from ._context import become_worker, running_transcript
+from ._envelope import PYTHON, Envelope
+from ._invocation import Invocation
+from ._process import Process
+from ._stream import FrameStream
+from ._wire import HELLO, READY, RECALL, RETURNED, load_head, pack
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from ._outcome import Outcome
+    from ._watchdog import Watchdog
+
+_IDLE = -1
+
+
+def main(work_fd: int, control_fd: int, page_fd: int) -> None:
+    """Serve a driver until it goes away. The descriptors are inherited from it."""
+    # The terminal's Ctrl-C goes to the whole process group; the driver decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    worker = LocalWorker(
+        FrameStream(socket.socket(fileno=work_fd)),
+        FrameStream(socket.socket(fileno=control_fd)),
+        memoryview(mmap.mmap(page_fd, mmap.PAGESIZE)).cast("q"),
+    )
+    os.close(page_fd)
+    worker.serve()
+
+
+class LocalWorker:
+    """The loop of one worker process."""
+
+    def __init__(self, work: FrameStream, control: FrameStream, page: memoryview) -> None:
+        self._work = work
+        self._control = control
+        self._page = page
+        self._process = Process()
+        self._active: dict[int, Invocation] = {}
+        self._waiting: deque[Invocation] = deque()
+        self._refused: set[int] = set()
+        self._latest = 0
+        # Held while a flight becomes active or is refused: a recall may overtake its envelope.
+        self._flights = threading.Lock()
+        self._watchdog: Watchdog | None = None
+
+    def serve(self) -> None:
+        """Greet the driver, then run what it sends until it closes the socket."""
+        self._page[0] = _IDLE
+        become_worker()
+        sys.stdout = Tee(sys.stdout, running_transcript)  # type: ignore[assignment] # a text stream
+        sys.stderr = Tee(sys.stderr, running_transcript)  # type: ignore[assignment]
+        logging.getLogger().addHandler(log_handler())
+        threading.Thread(target=self._obey, name="asyncfabric-control", daemon=True).start()
+        self._work.send(pack(READY, (os.getpid(), PYTHON)))
+        while True:
+            if self._waiting:
+                invocation = self._waiting.popleft()
+            else:
+                frame = self._work.receive()
+                if frame is None:
+                    return
+                admitted = self._admit(*frame)
+                if admitted is None:
+                    continue
+                invocation = admitted
+            if invocation.plan.is_async:
+                self._process.wait_for(self._serve_tasks(invocation))
+            else:
+                self._run(invocation)
+
+    def _admit(self, kind: int, segments: list[memoryview]) -> Invocation | None:
+        """Take a frame in; return the invocation it holds, unless that was recalled already."""
+        if kind == HELLO:
+            (sys.path[:],) = load_head(segments[0])
+            return None
+        envelope = Envelope.from_segments(segments)
+        with self._flights:
+            self._latest = envelope.flight
+            if envelope.flight in self._refused:
+                self._refused.discard(envelope.flight)
+                return None
+            invocation = Invocation(envelope, self._process)
+            self._active[envelope.flight] = invocation
+        invocation.page = self._page
+        return invocation
+
+    def _run(self, invocation: Invocation) -> None:
+        if invocation.plan.timeout is None:
+            final = invocation.run(self._answer)
+        else:
+            invocation.claims = deque()
+            watchdog = self._watching()
+            watchdog.watch(invocation)
+            final = invocation.run(self._answer)
+            watchdog.rest()
+        self._close(invocation, final)
+
+    def _watching(self) -> Watchdog:
+        if self._watchdog is None:
+            from ._watchdog import Watchdog
+
+            self._watchdog = Watchdog(self._answer, self._give_back)
+        return self._watchdog
+
+    def _close(self, invocation: Invocation, final: Outcome) -> None:
+        with self._flights:
+            self._active.pop(invocation.envelope.flight, None)
+        self._page[0] = _IDLE
+        self._answer(final)
+
+    def _answer(self, outcome: Outcome) -> None:
+        try:
+            self._work.send(outcome.to_frame())
+        except OSError:
+            os._exit(0)  # the driver has gone, and with it whoever wanted the result
+
+    # -- coroutine functions --------------------------------------------------------------------
+
+    async def _serve_tasks(self, first: Invocation) -> None:
+        """Run coroutine calls, starting those that arrive meanwhile, until none is left."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        running: set[asyncio.Task[None]] = set()
+        changed = asyncio.Event()
+
+        def start(invocation: Invocation) -> None:
+            task = loop.create_task(invocation.run_here(self._emit_for(invocation)))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            task.add_done_callback(lambda _: changed.set())
+
+        def arrived() -> None:
+            frame = self._work.receive()
+            if frame is None:
+                os._exit(0)
+            invocation = self._admit(*frame)
+            if invocation is None:
+                return
+            if invocation.plan.is_async and invocation.plan.env == first.plan.env:
+                start(invocation)
+            else:
+                # It can't run beside these; if they take long, the driver takes it back.
+                self._waiting.append(invocation)
+                loop.remove_reader(self._work.fileno())
+
+        start(first)
+        loop.add_reader(self._work.fileno(), arrived)
+        try:
+            while running:
+                changed.clear()
+                await changed.wait()
+        finally:
+            loop.remove_reader(self._work.fileno())
+
+    def _emit_for(self, invocation: Invocation) -> Callable[[Outcome], None]:
+        def emit(outcome: Outcome) -> None:
+            if outcome.final:
+                self._close(invocation, outcome)
+            else:
+                self._answer(outcome)
+
+        return emit
+
+    # -- what can't wait ------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        while (frame := self._control.receive()) is not None:
+            kind, segments = frame
+            if kind == RECALL:
+                self._recall(*load_head(segments[0]))
+        os._exit(0)
+
+    def _recall(self, flight: int, stop: bool, positions: list[int] | None) -> None:  # noqa: FBT001
+        with self._flights:
+            invocation = self._active.get(flight)
+            overtook = invocation is None and flight > self._latest
+            if overtook:
+                self._refused.add(flight)
+        if invocation is None:
+            if overtook:
+                self._work.send(pack(RETURNED, (flight, None)))
+            return
+        self._give_back(invocation)
+        if stop and invocation.plan.is_async:
+            self._process.loop.call_soon_threadsafe(invocation.cancel_tasks, positions)
+
+    def _give_back(self, invocation: Invocation) -> None:
+        taken = invocation.recall()
+        self._work.send(pack(RETURNED, (invocation.envelope.flight, taken)))
+
