@@ -1,14 +1,14 @@
 """asyncfabric: run plain functions on thousands of stateless workers, and await the results.
 
-    import asyncfabric as af
+import asyncfabric as af
 
-    def price(seed): ...
+def price(seed): ...
 
-    async def main():
-        async with af.Fabric() as fabric:
-            prices = await fabric.map(price, range(10_000))
+async def main():
+    async with af.Fabric() as fabric:
+        prices = await fabric.map(price, range(10_000))
 
-    af.run(main())
+af.run(main())
 """
 
 from asyncfabric_runtime import Context as Context

@@ -101,7 +101,9 @@ class Call(asyncio.Future[R]):
 
     __slots__ = ("_offset", "_record", "_run", "index", "input")
 
-    def __init__(self, run: Run, index: int, value: object, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, run: Run, index: int, value: object, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(loop=loop)
         self.index = index
         self.input = value

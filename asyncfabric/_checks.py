@@ -27,7 +27,9 @@ def check_callable(function: object) -> None:
         target = target.func
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
         name = getattr(target, "__qualname__", repr(target))
-        msg = f"{name} is a generator function: its values can't come back one by one; return a list"
+        msg = (
+            f"{name} is a generator function: its values can't come back one by one; return a list"
+        )
         raise TypeError(msg)
 
 

@@ -12,8 +12,7 @@ from ._map import Map
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-
-    from typing_extensions import Self
+    from typing import Self
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -31,7 +30,12 @@ async def gather(
 ) -> tuple[A, B]: ...
 @overload
 async def gather(
-    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /, *, return_exceptions: Literal[False] = False
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    /,
+    *,
+    return_exceptions: Literal[False] = False,
 ) -> tuple[A, B, C]: ...
 @overload
 async def gather(
@@ -59,9 +63,7 @@ async def gather(
     *calls: Awaitable[R], return_exceptions: Literal[False] = False
 ) -> tuple[R, ...]: ...
 @overload
-async def gather(
-    *calls: Awaitable[R], return_exceptions: bool
-) -> tuple[R | Exception, ...]: ...
+async def gather(*calls: Awaitable[R], return_exceptions: bool) -> tuple[R | Exception, ...]: ...
 async def gather(*calls: Awaitable[Any], return_exceptions: bool = False) -> tuple[Any, ...]:
     """Wait for all and return their results as a tuple, in the order given.
 
@@ -111,7 +113,9 @@ def _result_or_exception(future: asyncio.Future[Any]) -> Any:  # noqa: ANN401
     return future.result() if error is None else error
 
 
-def as_completed(calls: Map[R] | Iterable[Call[R]] | AsyncIterable[Call[R]], /) -> AsyncIterator[Call[R]]:
+def as_completed(
+    calls: Map[R] | Iterable[Call[R]] | AsyncIterable[Call[R]], /
+) -> AsyncIterator[Call[R]]:
     """Iterate over calls as they end, the failed ones too; nothing is cancelled.
 
         async for call in asyncfabric.as_completed(fabric.map(price, seeds)):

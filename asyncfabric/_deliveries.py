@@ -85,10 +85,13 @@ class Buffered:
             return {
                 index: value
                 for index, value in enumerate(self.results)
-                if value is not _UNSET and not (self._return_exceptions and _failed(self._fan_out, index))
+                if value is not _UNSET
+                and not (self._return_exceptions and _failed(self._fan_out, index))
             }
         for block in [*self.blocks, *self._fan_out.waiting()]:
-            found.update(zip(range(block.first, block.first + len(block)), block.values, strict=False))
+            found.update(
+                zip(range(block.first, block.first + len(block)), block.values, strict=False)
+            )
         return dict(sorted(found.items()))
 
     async def wait(self) -> None:

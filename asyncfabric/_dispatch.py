@@ -18,7 +18,7 @@ from .scheduling import Admission
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_runtime import Envelope, Outcome
 
     from ._run import Run
     from .backends import Backend
@@ -214,8 +214,12 @@ class Dispatcher:
         self.pump_soon()
 
     def _settle(
-        self, run: Run, outcome: Outcome, decoded: tuple[list[Any], dict[int, Exception]],
-        worker: str, queue: float,
+        self,
+        run: Run,
+        outcome: Outcome,
+        decoded: tuple[list[Any], dict[int, Exception]],
+        worker: str,
+        queue: float,
     ) -> None:
         values, bad = decoded
         if run.over:
@@ -224,8 +228,16 @@ class Dispatcher:
             run.failed(outcome.flight, position, error, worker=worker)
         run.answered(outcome, values, worker, queue)
         if self.observers:
-            self._tell(CallsAnswered(run.plan.job, outcome.flight, len(values),
-                                     len(bad) + len(outcome.failures), worker, outcome.cold))
+            self._tell(
+                CallsAnswered(
+                    run.plan.job,
+                    outcome.flight,
+                    len(values),
+                    len(bad) + len(outcome.failures),
+                    worker,
+                    outcome.cold,
+                )
+            )
 
     async def _decode_aside(
         self, flight: _Flight, outcome: Outcome, worker: str, queue: float

@@ -94,7 +94,7 @@ class RemoteError(FabricError):
         self.type_name = type_name
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - it is a traceback; it stands in __cause__ only
+class RemoteTraceback(Exception):
     """The traceback in the worker, as text; the `__cause__` of what a call raises."""
 
     def __str__(self) -> str:

@@ -24,8 +24,9 @@ from .shipping import ship
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+    from typing import Self
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from asyncfabric_runtime import Convention, Ref
     from asyncfabric_storage import ObjectStore
@@ -326,7 +327,16 @@ class Fabric:
             TypeError: `fn` can't run on a worker, or `items` can't be iterated over.
         """
         return self._map(
-            "one", fn, items, ordered, return_exceptions, results, shared, seed, buffersize, chunksize
+            "one",
+            fn,
+            items,
+            ordered,
+            return_exceptions,
+            results,
+            shared,
+            seed,
+            buffersize,
+            chunksize,
         )
 
     @overload
@@ -390,13 +400,22 @@ class Fabric:
     ) -> Map[Any]:
         """Run a function on every tuple of arguments: `fn(*item)`. Otherwise as `map`.
 
-            areas = await fabric.starmap(area, [(2, 3), (4, 5)])
+        areas = await fabric.starmap(area, [(2, 3), (4, 5)])
         """
         return self._map(
-            "star", fn, items, ordered, return_exceptions, results, shared, seed, buffersize, chunksize
+            "star",
+            fn,
+            items,
+            ordered,
+            return_exceptions,
+            results,
+            shared,
+            seed,
+            buffersize,
+            chunksize,
         )
 
-    def _map(  # noqa: PLR0913 - the one body of map and starmap
+    def _map(
         self,
         convention: Convention,
         fn: Callable[..., Any],

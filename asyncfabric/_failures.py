@@ -36,7 +36,9 @@ def exception_for(failure: Failure) -> Exception:
         if make is not None:
             error = make(failure.message)
         else:
-            text = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
+            text = (
+                f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
+            )
             error = RemoteError(text, failure.type_name)
     elif failure.kind == kinds.LOAD:
         error.add_note(failure.message)
@@ -56,9 +58,7 @@ def _own(failure: Failure) -> Exception | None:
 
 def annotate(error: BaseException, job: str, index: int, value: object, attempt: int) -> None:
     """Add the note that says which call failed."""
-    error.add_note(
-        f"asyncfabric: call {index} of {job}, attempt {attempt}, input {_short(value)}"
-    )
+    error.add_note(f"asyncfabric: call {index} of {job}, attempt {attempt}, input {_short(value)}")
 
 
 def _short(value: object) -> str:

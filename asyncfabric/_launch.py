@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Launch:
     """All that is needed to begin one fan-out."""
 
-    def __init__(  # noqa: PLR0913 - what a fan-out consists of
+    def __init__(
         self,
         core: Core,
         settings: Settings,
@@ -94,7 +94,11 @@ class Launch:
                 code = await asyncio.to_thread(self._ship, None)
             stored = {}
             for name, value in self._shared.items():
-                ref = value if isinstance(value, Ref) else await put(self._core, value, f"shared {name!r}")
+                ref = (
+                    value
+                    if isinstance(value, Ref)
+                    else await put(self._core, value, f"shared {name!r}")
+                )
                 stored[name] = check_ref(ref, self._core.store.url).digest
         except Exception as error:  # noqa: BLE001 - it is the map's to raise
             run.finish(error)
@@ -153,4 +157,3 @@ def _pack(value: object, what: str) -> list[Any]:
         return pack_object(value)
     except Exception as error:
         raise SerializationError(blame(what, value, error)) from error
-

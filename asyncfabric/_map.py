@@ -12,8 +12,7 @@ from ._call import Call
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from ._deliveries import Buffered
     from ._run import Run
@@ -58,7 +57,9 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
     `await m.retry()` runs only the inputs that are not finished.
     """
 
-    def __init__(self, begin: Callable[[], tuple[Run, Buffered]], *, return_exceptions: bool) -> None:
+    def __init__(
+        self, begin: Callable[[], tuple[Run, Buffered]], *, return_exceptions: bool
+    ) -> None:
         self._begin: Callable[[], tuple[Run, Buffered]] | None = begin
         self._return_exceptions = return_exceptions
         self._used_as: str | None = None
@@ -190,7 +191,11 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
             return MapStats(0, 0, 0, 0, 0)
         fan_out = self._run.fan_out
         return MapStats(
-            fan_out.read, fan_out.finished, fan_out.failed_calls, fan_out.in_flight, fan_out.attempts
+            fan_out.read,
+            fan_out.finished,
+            fan_out.failed_calls,
+            fan_out.in_flight,
+            fan_out.attempts,
         )
 
     def finished(self) -> dict[int, R]:
@@ -259,7 +264,10 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
             run.abandon()
         elif begin is not None:
             warnings.warn(
-                "a Map was never awaited, iterated or started", RuntimeWarning, stacklevel=2, source=self
+                "a Map was never awaited, iterated or started",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
             )
 
 

@@ -10,7 +10,7 @@ from ._exceptions import ConfigurationError
 from .scheduling import Retry
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Options(TypedDict, total=False):

@@ -10,10 +10,10 @@ import contextlib
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncfabric_runtime import Plan
+
 from ._call import Answered, Attempt
 from ._failures import annotate, exception_for
-
-from asyncfabric_runtime import Plan
 
 if TYPE_CHECKING:
     from asyncfabric_runtime import Outcome
@@ -126,7 +126,7 @@ class Run:
             self.failed(outcome.flight, position, exception_for(failure), record=record)
         self.check()
 
-    def failed(  # noqa: PLR0913 - what is known of a failure
+    def failed(
         self,
         flight: int,
         position: int,
@@ -222,4 +222,3 @@ class Run:
         self.finish(None)
         if self._source is not None:
             self._source.close()
-

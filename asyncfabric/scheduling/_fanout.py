@@ -163,8 +163,11 @@ class FanOut:
         inputs = [take() for _ in range(count)]
         indices = range(first, first + count)
         if self._dropped and not self._dropped.isdisjoint(indices):
-            kept = [(index, value) for index, value in zip(indices, inputs, strict=True)
-                    if index not in self._dropped]
+            kept = [
+                (index, value)
+                for index, value in zip(indices, inputs, strict=True)
+                if index not in self._dropped
+            ]
             self._dropped.difference_update(indices)
             if not kept:
                 return self.take(now, most)
@@ -222,12 +225,17 @@ class FanOut:
                 block
                 for place, position in enumerate(positions)
                 for block in self._settle(
-                    flight, entry, range(position, position + 1), [values[place]], record, wanted[place]
+                    flight,
+                    entry,
+                    range(position, position + 1),
+                    [values[place]],
+                    record,
+                    wanted[place],
                 )
             ]
         return self._settle(flight, entry, positions, values, record, 0)
 
-    def _settle(  # noqa: PLR0913 - one caller
+    def _settle(
         self,
         flight: int,
         entry: _Flight,
@@ -253,7 +261,7 @@ class FanOut:
         self.finished += len(values)
         return blocks
 
-    def failed(  # noqa: PLR0913 - an event has many parts
+    def failed(
         self,
         flight: int,
         position: int,
@@ -281,7 +289,11 @@ class FanOut:
         if entry is None or not entry.open[position]:
             return []
         batch = entry.batch
-        index, value, attempt = batch.indices[position], batch.inputs[position], batch.attempt(position)
+        index, value, attempt = (
+            batch.indices[position],
+            batch.inputs[position],
+            batch.attempt(position),
+        )
         entry.open[position] = 0
         self._landed(flight, entry, 1)
         retry = self._retry
@@ -307,7 +319,9 @@ class FanOut:
         for place in reversed(back):
             entry.open[place] = 0
             self._again.appendleft(
-                _Pending(batch.indices[place], batch.attempt(place), batch.inputs[place], alone=False)
+                _Pending(
+                    batch.indices[place], batch.attempt(place), batch.inputs[place], alone=False
+                )
             )
         self.attempts -= len(back)
         self._landed(flight, entry, len(back))
@@ -357,9 +371,7 @@ class FanOut:
         """No call is left to be settled."""
         if self.stopped:
             return True
-        return not (
-            self.input_open or self._fresh or self._again or self._delayed or self._flights
-        )
+        return not (self.input_open or self._fresh or self._again or self._delayed or self._flights)
 
     @property
     def idle(self) -> bool:
@@ -379,7 +391,9 @@ class FanOut:
         for entry in self._flights.values():
             batch = entry.batch
             self._unfinished += [
-                _Pending(batch.indices[place], batch.attempt(place), batch.inputs[place], alone=False)
+                _Pending(
+                    batch.indices[place], batch.attempt(place), batch.inputs[place], alone=False
+                )
                 for place, open_ in enumerate(entry.open)
                 if open_
             ]
@@ -390,7 +404,8 @@ class FanOut:
         self._unfinished += [pending for _, _, pending in self._delayed]
         first = self.read - len(self._fresh)
         self._unfinished += [
-            _Pending(first + place, 1, value, alone=False) for place, value in enumerate(self._fresh)
+            _Pending(first + place, 1, value, alone=False)
+            for place, value in enumerate(self._fresh)
         ]
         self._again.clear()
         self._delayed.clear()
@@ -449,7 +464,9 @@ class FanOut:
             pending._replace(attempt=1, alone=False)
             for pending in sorted(self._unfinished, key=attrgetter("index"))
         )
-        ready = self._order.rewind(undelivered, min((call.index for call in self._again), default=None))
+        ready = self._order.rewind(
+            undelivered, min((call.index for call in self._again), default=None)
+        )
         self.failed_calls = 0
         self._unfinished.clear()
         self._failures.clear()

@@ -31,7 +31,9 @@ class Pace:
     def ran(self, calls: int, seconds: float, result_bytes: int) -> None:
         """Learn that some calls kept a worker busy for so long and returned so much."""
         each = seconds / calls
-        self.seconds = each if self.seconds is None else self.seconds + _WEIGHT * (each - self.seconds)
+        self.seconds = (
+            each if self.seconds is None else self.seconds + _WEIGHT * (each - self.seconds)
+        )
         self.result_bytes += _WEIGHT * (result_bytes / calls - self.result_bytes)
 
     def sent(self, calls: int, input_bytes: int) -> None:

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
+from asyncfabric._exceptions import SerializationError
 from asyncfabric_runtime._blame import blame
 from asyncfabric_runtime._packing import pack_object
 from asyncfabric_runtime._values import TooLargeError
 from asyncfabric_storage import digest
-
-from asyncfabric._exceptions import SerializationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,7 +181,11 @@ def _by_reference(part: object) -> bool:
     if not isinstance(part, FunctionType | BuiltinFunctionType | type):
         return False
     module = getattr(part, "__module__", None)
-    if module is None or module == "__main__" or module in cloudpickle.list_registry_pickle_by_value():
+    if (
+        module is None
+        or module == "__main__"
+        or module in cloudpickle.list_registry_pickle_by_value()
+    ):
         return False
     found: Any = sys.modules.get(module)
     for name in part.__qualname__.split("."):

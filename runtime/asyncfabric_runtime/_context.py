@@ -57,7 +57,7 @@ class Context:
 
     __slots__ = ("_store_url", "attempt", "deadline", "index", "job", "seed", "token")
 
-    def __init__(  # noqa: PLR0913 - made in one place, by name
+    def __init__(
         self,
         *,
         job: str,
@@ -97,7 +97,7 @@ class Context:
             def estimate(n):
                 return asyncfabric.current().rng().standard_normal(n).mean()
         """
-        import numpy as np  # noqa: PLC0415 - numpy is the user's, not ours
+        import numpy as np
 
         sequence = np.random.SeedSequence(self.seed, spawn_key=(self.index,))
         return np.random.default_rng(sequence)

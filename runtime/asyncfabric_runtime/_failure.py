@@ -60,13 +60,13 @@ def _pickled(error: BaseException) -> bytes | None:
     """
     if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
         return None
-    from ._values import dump  # noqa: PLC0415 - cloudpickle, first needed here
+    from ._values import dump
 
     try:
         data, buffers = dump(error)
         if buffers:
             return None
-        back = pickle.loads(data)  # noqa: S301 - written one line above
+        back = pickle.loads(data)
         str(back)
     except Exception:  # noqa: BLE001 - whatever user code raises means: it can't be sent
         return None

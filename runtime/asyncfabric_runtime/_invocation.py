@@ -125,7 +125,9 @@ class Invocation:
     def context(self, position: int) -> Context:
         """Return what `current()` gives to the call at a position."""
         plan, envelope = self.plan, self.envelope
-        deadline = None if plan.timeout is None else time() - perf_counter() + self.since + plan.timeout
+        deadline = (
+            None if plan.timeout is None else time() - perf_counter() + self.since + plan.timeout
+        )
         return Context(
             job=plan.job,
             index=envelope.indices[position],
@@ -142,7 +144,7 @@ class Invocation:
         segments: Any = self.envelope.segments
         value = decode_value(kinds[position], bodies[position], segments)
         if self.envelope.refs:
-            from ._ref import with_values  # noqa: PLC0415 - only where refs are passed
+            from ._ref import with_values
 
             value = with_values(value, self._held)
         return value
@@ -253,7 +255,7 @@ class Invocation:
         emit(self._finish())
 
     async def _run_tasks(self, emit: Emit) -> None:
-        import asyncio  # noqa: PLC0415 - there is a loop, so it is loaded
+        import asyncio
 
         self.since = perf_counter()
         while True:
@@ -266,7 +268,7 @@ class Invocation:
             await asyncio.wait(self._tasks.values())
 
     async def _run_task(self, position: int, emit: Emit) -> None:
-        import asyncio  # noqa: PLC0415
+        import asyncio
 
         enter(Slot(self, position, self._record.transcripts))
         started = perf_counter()
@@ -334,7 +336,7 @@ def _claim(claims: deque[tuple[int, float]] | None) -> None:
         claims.pop()
     except IndexError:
         # The watchdog has answered "timed out" and is about to end this process.
-        from time import sleep  # noqa: PLC0415
+        from time import sleep
 
         while True:
             sleep(60)
@@ -354,4 +356,3 @@ def timed_out(timeout: float | None, traceback: str) -> Failure:
     """Tell that an attempt outlived its timeout, and where it was."""
     message = f"the attempt did not finish within timeout={timeout:g} s" if timeout else "timed out"
     return Failure(TIMEOUT, "AttemptTimeout", message, traceback)
-

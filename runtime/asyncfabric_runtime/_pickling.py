@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _BUILTIN_REDUCTIONS = (BaseException.__reduce__, OSError.__reduce__)
 
-def rebuild_exception(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:  # noqa: ANN401
+
+def rebuild_exception(
+    kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]
+) -> Any:  # noqa: ANN401
     """Make an exception without running its own `__init__`, whose arguments are not known."""
     error = kind.__new__(kind, *args)
     # The built-in ancestor's initialiser takes `args` and fills the fields kept in C (errno, code).

@@ -124,7 +124,7 @@ class Process:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The process's event loop, made when a coroutine function or the store first needs it."""
         if self._loop is None:
-            import asyncio  # noqa: PLC0415 - 50 ms that plain functions never pay
+            import asyncio
 
             self._loop = asyncio.new_event_loop()
         return self._loop
@@ -137,7 +137,7 @@ class Process:
 def peak_memory() -> int:
     """Return the process's peak resident memory in bytes; 0 where the platform doesn't tell."""
     try:
-        import resource  # noqa: PLC0415 - absent on Windows
+        import resource
     except ImportError:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -101,7 +101,11 @@ class Record:
             logs=logs,
             busy=max(0.0, now - self._since - self.fetch - self.load),
             phases=Phases(
-                self.fetch, self.load, self.deserialize, perf_counter() - started, self._store_seconds
+                self.fetch,
+                self.load,
+                self.deserialize,
+                perf_counter() - started,
+                self._store_seconds,
             ),
             cold=self._cold,
             peak_memory=peak_memory(),
@@ -135,6 +139,6 @@ class Record:
 
 def unsendable(value: object, error: Exception) -> Failure:
     """Tell that a result can't be pickled, and which part of it is to blame."""
-    from ._blame import blame  # noqa: PLC0415 - only on failure
+    from ._blame import blame
 
     return describe(error, RESULT, message=blame("the function's result", value, error))

@@ -65,7 +65,7 @@ def dump(value: object, limit: int | None = None) -> tuple[bytes, list[memoryvie
     Raises whatever the value's own reduction raises, and `TooLargeError` past `limit` bytes.
     """
     # cloudpickle costs an import of 25 ms, which a worker on numbers never pays.
-    from ._pickling import Pickler  # noqa: PLC0415
+    from ._pickling import Pickler
 
     buffers: list[memoryview] = []
 
@@ -103,7 +103,9 @@ def all_plain(values: Sequence[object]) -> bool:
     return not kinds & _SIZED or all(map(is_plain, values))
 
 
-def encode_value(value: object, segments: list[Buffer], limit: int | None = None) -> tuple[int, Any]:
+def encode_value(
+    value: object, segments: list[Buffer], limit: int | None = None
+) -> tuple[int, Any]:
     """Encode one value; large buffers are appended to `segments`. Raises as `dump` does."""
     if is_plain(value):
         return PLAIN, value
@@ -124,9 +126,9 @@ def decode_value(kind: int, body: Any, segments: Sequence[memoryview]) -> Any:  
     if kind == PLAIN:
         return body
     if kind == PICKLED:
-        return pickle.loads(body)  # noqa: S301 - the invocation channel is authenticated
+        return pickle.loads(body)
     if kind == RAW:
         return bytes(segments[body])
     first, count = body
     data, *buffers = segments[first : first + count]
-    return pickle.loads(data, buffers=buffers)  # noqa: S301
+    return pickle.loads(data, buffers=buffers)

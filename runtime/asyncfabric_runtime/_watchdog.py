@@ -31,7 +31,9 @@ RETIRED = 75
 class Watchdog:
     """Watches the invocations with a timeout that a worker's main thread runs."""
 
-    def __init__(self, answer: Callable[[Outcome], None], give_back: Callable[[Invocation], None]) -> None:
+    def __init__(
+        self, answer: Callable[[Outcome], None], give_back: Callable[[Invocation], None]
+    ) -> None:
         self._answer = answer
         self._give_back = give_back
         self._busy = threading.Event()

@@ -211,4 +211,3 @@ class LocalWorker:
     def _give_back(self, invocation: Invocation) -> None:
         taken = invocation.recall()
         self._work.send(pack(RETURNED, (invocation.envelope.flight, taken)))
-

@@ -83,7 +83,9 @@ class Channel:
         waiting = self._waiting
         while waiting:
             try:
-                sent = self._socket.sendmsg([waiting[place] for place in range(min(_BATCH, len(waiting)))])
+                sent = self._socket.sendmsg(
+                    [waiting[place] for place in range(min(_BATCH, len(waiting)))]
+                )
             except BlockingIOError:
                 return
             except OSError:
@@ -110,7 +112,9 @@ class Channel:
 
     def _read_once(self) -> bool:
         """Read what there is, once; return whether there may be more at once."""
-        target = self._chunk[self._filled :] if self._body is None else self._body[self._body_filled :]
+        target = (
+            self._chunk[self._filled :] if self._body is None else self._body[self._body_filled :]
+        )
         try:
             got = self._socket.recv_into(target)
         except BlockingIOError:

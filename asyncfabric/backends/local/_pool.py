@@ -248,7 +248,9 @@ class LocalBackend:
                     if (load.left > 1 or len(worker.loads) > 1) and not load.recalled:
                         load.recalled = True
                         worker.recall(flight, (), stop=False)
-            timeout = min((load.timeout for load in plain if load.timeout is not None), default=None)
+            timeout = min(
+                (load.timeout for load in plain if load.timeout is not None), default=None
+            )
             if timeout is not None:
                 if now - worker.answered_at > timeout + TIMEOUT_GRACE_SECONDS:
                     worker.timed_out = timeout

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import asyncfabric_runtime
 import asyncfabric_storage
-from asyncfabric_runtime._watchdog import RETIRED
-
 from asyncfabric._exceptions import AttemptTimeout, OutOfMemory, WorkerCrashed
+from asyncfabric_runtime._watchdog import RETIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_START = "import sys; sys.path[:0] = {path!r}; from asyncfabric_runtime._worker import main; main({fds})"
+_START = (
+    "import sys; sys.path[:0] = {path!r}; from asyncfabric_runtime._worker import main; main({fds})"
+)
 
 
 class WorkerProcess:
@@ -138,4 +139,3 @@ def kills_for_memory() -> int:
         if line.startswith("oom_kill "):
             return int(line.split()[1])
     return 0
-

@@ -43,7 +43,9 @@ class Load:
 class Worker:
     """One worker process and the invocations on it."""
 
-    def __init__(self, pool: LocalBackend, process: WorkerProcess, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, pool: LocalBackend, process: WorkerProcess, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.process = process
         self.name = f"process {process.pid}"
         self.ready = False
