@@ -125,4 +125,4 @@ def cycle(package: str) -> list[str]:
         done.add(name)
         return []
 
-    return next(filter(None, map(visit, graph)), [])
+    return next((found for found in map(visit, graph) if found), list[str]())

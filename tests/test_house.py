@@ -115,6 +115,12 @@ def test_files_fit_in_the_head() -> None:
     assert {path: lines for path, lines in sizes.items() if lines > MAX_LINES} == {}
 
 
+def test_everything_is_type_checked() -> None:
+    folders = {path.parts[len(ROOT.parts)] for path in ROOT.glob("[a-z]*/**/*.py")}
+    assert folders <= set(PROJECT["tool"]["mypy"]["files"])  # mypy refuses a folder without files
+    assert folders <= set(PROJECT["tool"]["pyright"]["include"])
+
+
 # dependencies
 
 

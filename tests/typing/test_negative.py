@@ -39,7 +39,8 @@ def mypy() -> list[tuple[str, int, str]]:
 
 
 def pyright() -> list[tuple[str, int, str]]:
-    output = _run("pyright", "--outputjson", "--project", FILES[0].parent)
+    project = ("--project", FILES[0].parent, "--pythonpath", sys.executable)
+    output = _run("pyright", "--outputjson", *project)
     return [
         (Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"])
         for each in json.loads(output)["generalDiagnostics"]
