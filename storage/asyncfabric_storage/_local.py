@@ -154,9 +154,14 @@ class LocalStore(ObjectStore):
         validate_key(key)
         views = as_views(data)
         files = self._files()
-        return await _threads.run_to_end(
-            lambda job: files.write(key, views, replace=replace, aborted=lambda: job.aborted)
-        )
+        try:
+            return await _threads.run_to_end(
+                lambda job: files.write(key, views, replace=replace, aborted=lambda: job.aborted)
+            )
+        finally:
+            # Not left to the garbage collector: a bytearray cannot grow while a view of it lives.
+            for view in views:
+                view.release()
 
 
 def _next_page(
