@@ -56,7 +56,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Answered:
-    """What is known of the attempts that were answered together; their `Attempt`s are made of it."""
+    """What is known of attempts that were answered together; `Attempt`s are made of it."""
 
     worker: str
     run: array[float]

@@ -15,8 +15,8 @@ def check_callable(function: object) -> None:
     if inspect.iscoroutine(function) or asyncio.isfuture(function):
         _close(function)
         msg = (
-            "this is a coroutine already running here, not a function; pass the function itself and "
-            "its arguments: fabric.submit(fetch, url), not fabric.submit(fetch(url))"
+            "this is a coroutine already running here, not a function; pass the function itself "
+            "and its arguments: fabric.submit(fetch, url), not fabric.submit(fetch(url))"
         )
         raise TypeError(msg)
     if not callable(function):
@@ -54,7 +54,10 @@ def check_items(items: object) -> None:
 def check_count(name: str, value: object, *, least: int = 1) -> None:
     """Refuse what is not a whole number of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        msg = f"{name}={value!r} makes no sense; give a whole number, {least} or more, or leave it out"
+        msg = (
+            f"{name}={value!r} makes no sense; give a whole number, {least} or more, "
+            "or leave it out"
+        )
         raise ConfigurationError(msg)
 
 

@@ -126,8 +126,8 @@ def decode_outcome(outcome: Outcome) -> tuple[list[Any], dict[int, Exception]]:
             values.append(decode_value(kind, body, segments))
         except Exception as error:  # noqa: BLE001 - whatever user code raises on unpickling
             failed = SerializationError(
-                f"the result can't be read in the driver: {type(error).__name__}: {error}; what it is "
-                "made of must be importable here too"
+                f"the result can't be read in the driver: {type(error).__name__}: {error}; what it "
+                "is made of must be importable here too"
             )
             failed.__cause__ = error
             bad[outcome.positions[place]] = failed

@@ -1,4 +1,4 @@
-"""What a Fabric and the views made by `with_options` have in common: backend, store, limits, loop."""
+"""What a Fabric and its `with_options` views have in common: backend, store, limits, loop."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Core:
         self._paces: OrderedDict[str, Pace] = OrderedDict()
         if self.backend.separate and not self.store.shared:
             msg = (
-                f"the workers of this backend are other processes and can't see {self.store.url}; use "
-                "storage='file:///a/directory', or leave it out for a private temporary one"
+                f"the workers of this backend are other processes and can't see {self.store.url}; "
+                "use storage='file:///a/directory', or leave it out for a private temporary one"
             )
             raise ConfigurationError(msg)
 
@@ -84,12 +84,12 @@ class Core:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            msg = "a Fabric is used inside a running event loop; start one with asyncfabric.run(main())"
+            msg = "a Fabric works inside a running event loop; start one: asyncfabric.run(main())"
             raise RuntimeError(msg) from None
         if self._dispatcher is not None:
             msg = (
-                "this Fabric belongs to the event loop it was first used in, and this is another one; "
-                "make one Fabric for each loop"
+                "this Fabric belongs to the event loop it was first used in, and this is another "
+                "one; make one Fabric for each loop"
             )
             raise RuntimeError(msg)
         dispatcher = Dispatcher(self.backend, self.limit, loop)
@@ -144,8 +144,8 @@ def _backend(backend: Backend | str | None) -> Backend:
     if backend is not None and not isinstance(backend, str):
         if not isinstance(backend, Backend):
             msg = (
-                f"backend={backend!r:.80} is no backend; give a URL such as 'local://?processes=4' or "
-                "an object with the methods of asyncfabric.backends.Backend"
+                f"backend={backend!r:.80} is no backend; give a URL such as 'local://?processes=4' "
+                "or an object with the methods of asyncfabric.backends.Backend"
             )
             raise ConfigurationError(msg)
         return backend

@@ -80,7 +80,7 @@ class Buffered:
 
     def finished(self) -> dict[int, Any]:
         """Return the values at hand, by index."""
-        found = {}
+        found: dict[int, Any] = {}
         if self.results is not None:
             return {
                 index: value
@@ -126,7 +126,7 @@ class HandedOut:
         take = self.calls.pop
         for block in blocks:
             self._fan_out.delivered += len(block)
-            record: Answered = block.record
+            record: Answered | None = block.record
             if block.error is not None:
                 call = take(block.first, None)
                 if call is not None and not call.done():

@@ -8,6 +8,7 @@ from `scheduling`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._run import Run
     from .backends import Backend
-    from .reporting import Observer
+    from .reporting import Event, Observer
     from .scheduling import Batch
 
 
@@ -54,6 +55,7 @@ class Dispatcher:
         self._last_flight = 0
         self._pumping = False
         self._encoding = 0
+        self._landing: asyncio.Event | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._work: set[asyncio.Future[Any]] = set()
         self.now = loop.time
@@ -260,15 +262,19 @@ class Dispatcher:
         self._admission.wake(run)
         self.pump_soon()
 
-    def on_lost(self, flight: int, running: list[int], error: Exception, worker: str) -> None:
+    def on_lost(
+        self, flight: int, running: list[int] | None, error: Exception, worker: str
+    ) -> None:
         """Charge the calls that a dead worker was at; send the others again, free."""
         entry = self._flights.get(flight)
         if entry is None:
             return
         run = entry.run
         if not run.over:
-            for position in running:
-                run.failed(flight, position, error, retryable=True, worker=worker)
+            charged = run.fan_out.open_positions(flight) if running is None else running
+            for position in charged:
+                own = type(error)(*error.args)  # each call's error gets a note of its own
+                run.failed(flight, position, own, retryable=True, worker=worker)
         if not run.over:
             run.fan_out.returned(flight, None)
         self._land(flight, entry, entry.left)
@@ -294,6 +300,8 @@ class Dispatcher:
         self._admission.landed(count)
         if not flight.left:
             self._flights.pop(number, None)
+            if self._landing is not None:
+                self._landing.set()
 
     # -- stopping -------------------------------------------------------------------------------
 
@@ -315,9 +323,12 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Wait, so long at most, until no run has anything left to do."""
-        until = self.now() + seconds
-        while self.now() < until and not all(run.fan_out.idle for run in self._runs):
-            await asyncio.sleep(min(0.01, max(0.0, until - self.now())))
+        self._landing = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not all(run.fan_out.idle for run in self._runs):
+                    self._landing.clear()
+                    await self._landing.wait()
 
     async def aclose(self) -> None:
         """End all runs and close the backend."""
@@ -335,6 +346,6 @@ class Dispatcher:
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    def _tell(self, event: Any) -> None:
+    def _tell(self, event: Event) -> None:
         for observer in self.observers:
             observer(event)

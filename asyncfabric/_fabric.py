@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypedDict, TypeVar, overload
 
 from asyncfabric_runtime._values import TooLargeError
 
@@ -22,7 +22,7 @@ from ._sources import AsyncIterated, Iterated
 from .shipping import ship
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -42,6 +42,16 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _SUBMISSIONS_KEPT = 256
+
+
+class MapOptions(TypedDict, total=False):
+    """Keyword arguments of `Fabric.map` and `Fabric.starmap`, described there."""
+
+    ordered: bool
+    shared: Mapping[str, object] | None
+    seed: int | None
+    buffersize: int | None
+    chunksize: int | Literal["auto"]
 
 
 class Fabric:
@@ -99,8 +109,8 @@ class Fabric:
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call[Any]:
         """Run one call of a function; return it as a future.
 
-        Arguments are pickled when the call leaves for a worker, at the end of this pass of the event
-        loop or later: don't change them in between. A `Ref` among the positional arguments is
+        Arguments are pickled when the call leaves for a worker, at the end of this pass of the
+        event loop or later: don't change them in between. A `Ref` among the positional arguments is
         replaced by its value.
 
             call = fabric.submit(price, 7, vol=0.3)
@@ -130,8 +140,8 @@ class Fabric:
         limit = self._core.max_pending
         if limit is not None and self._core.waiting() >= limit:
             msg = (
-                f"{limit} submitted calls are waiting already (max_pending); await some of them first, "
-                "or use fabric.map, which reads its input only as fast as calls end"
+                f"{limit} submitted calls are waiting already (max_pending); await some of them "
+                "first, or use fabric.map, which reads its input only as fast as calls end"
             )
             raise Saturated(msg)
         try:
@@ -141,9 +151,9 @@ class Fabric:
         except SerializationError:
             check_callable(fn)
             raise
-        if key is not None and (found := self._submissions.get(key)) is not None:
-            if not found[0].over:
-                return found
+        found = None if key is None else self._submissions.get(key)
+        if found is not None and not found[0].over:
+            return found
         check_callable(fn)
         settings = self._settings.with_options(options_of(fn))
         convention: Convention = "full" if keywords else "star"
@@ -173,13 +183,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: Literal[False] = False,
         results: Literal["value"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[R]: ...
     @overload
     def map(
@@ -188,13 +194,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: bool,
         results: Literal["value"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[R | Exception]: ...
     @overload
     def map(
@@ -203,13 +205,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: Literal[False] = False,
         results: Literal["ref"],
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[Ref[R]]: ...
     @overload
     def map(
@@ -218,13 +216,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
-        return_exceptions: bool,
+        return_exceptions: Literal[True],
         results: Literal["ref"],
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[Ref[R] | Exception]: ...
     @overload
     def map(
@@ -233,13 +227,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: Literal[False] = False,
         results: Literal["value"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[R]: ...
     @overload
     def map(
@@ -248,13 +238,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: bool,
         results: Literal["value"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[R | Exception]: ...
     @overload
     def map(
@@ -263,13 +249,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: Literal[False] = False,
         results: Literal["ref"],
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[Ref[R]]: ...
     @overload
     def map(
@@ -278,13 +260,9 @@ class Fabric:
         items: Iterable[A] | AsyncIterable[A],
         /,
         *,
-        ordered: bool = True,
-        return_exceptions: bool,
+        return_exceptions: Literal[True],
         results: Literal["ref"],
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
     ) -> Map[Ref[R] | Exception]: ...
     def map(
         self,
@@ -346,13 +324,53 @@ class Fabric:
         items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
         /,
         *,
-        ordered: bool = True,
         return_exceptions: Literal[False] = False,
         results: Literal["value"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
+        **options: Unpack[MapOptions],
+    ) -> Map[R]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, R]],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        return_exceptions: bool,
+        results: Literal["value"] = "value",
+        **options: Unpack[MapOptions],
+    ) -> Map[R | Exception]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, R]],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
+        results: Literal["ref"],
+        **options: Unpack[MapOptions],
+    ) -> Map[Ref[R]]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, R]],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        return_exceptions: Literal[True],
+        results: Literal["ref"],
+        **options: Unpack[MapOptions],
+    ) -> Map[Ref[R] | Exception]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., R],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
+        results: Literal["value"] = "value",
+        **options: Unpack[MapOptions],
     ) -> Map[R]: ...
     @overload
     def starmap(
@@ -361,14 +379,10 @@ class Fabric:
         items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
         /,
         *,
-        ordered: bool = True,
-        return_exceptions: Literal[False] = False,
+        return_exceptions: bool,
         results: Literal["value"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
-    ) -> Map[R]: ...
+        **options: Unpack[MapOptions],
+    ) -> Map[R | Exception]: ...
     @overload
     def starmap(
         self,
@@ -376,14 +390,21 @@ class Fabric:
         items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
         /,
         *,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        results: Literal["value", "ref"] = "value",
-        shared: Mapping[str, object] | None = None,
-        seed: int | None = None,
-        buffersize: int | None = None,
-        chunksize: int | Literal["auto"] = "auto",
-    ) -> Map[R | Ref[R] | Exception]: ...
+        return_exceptions: Literal[False] = False,
+        results: Literal["ref"],
+        **options: Unpack[MapOptions],
+    ) -> Map[Ref[R]]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., R],
+        items: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        return_exceptions: Literal[True],
+        results: Literal["ref"],
+        **options: Unpack[MapOptions],
+    ) -> Map[Ref[R] | Exception]: ...
     def starmap(
         self,
         fn: Callable[..., Any],
@@ -492,11 +513,7 @@ class Fabric:
         self._check_open()
         settings = self._settings.with_options(options)
         other = type(self).__new__(type(self))
-        other._settings = settings
-        other._core = self._core
-        other._owner = False
-        other._closed = False
-        other._submissions = {}
+        other.__dict__.update(self.__dict__, _settings=settings, _owner=False, _submissions={})
         return other
 
     @property
@@ -536,4 +553,5 @@ class Fabric:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed or self._core.closed else "open"
-        return f"<Fabric {type(self._core.backend).__name__}, {self._core.backend.lanes} lanes, {state}>"
+        backend = self._core.backend
+        return f"<Fabric {type(backend).__name__}, {backend.lanes} lanes, {state}>"

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
-    """Run a program's main coroutine and return its result: `asyncio.run`, on uvloop if there is one.
+    """Run a program's main coroutine and return its result, on uvloop if that is installed.
 
-    uvloop comes with `pip install asyncfabric[uvloop]`; the stock loop serves as well.
+    It is `asyncio.run` otherwise; `pip install asyncfabric[uvloop]` brings uvloop.
 
         asyncfabric.run(main())
 

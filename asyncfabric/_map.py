@@ -77,22 +77,26 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
         Returns the Map itself. Raises what `Fabric.map` raises for what can't be run.
         """
         if self._run is None:
-            if self._closed or self._begin is None:
-                msg = "this map is closed; make a new one with fabric.map(...)"
-                raise RuntimeError(msg)
-            begin, self._begin = self._begin, None
-            self._run, self._buffer = begin()
+            self._begin_now()
         return self
+
+    def _begin_now(self) -> None:
+        if self._begin is None:
+            msg = "this map is closed; make a new one with fabric.map(...)"
+            raise RuntimeError(msg)
+        begin, self._begin = self._begin, None
+        self._run, self._buffer = begin()
 
     def _claim(self, use: str) -> tuple[Run, Buffered]:
         if self._used_as not in (None, use):
             msg = (
-                f"this map is being {self._used_as} already: a Map is awaited or iterated, not both; "
-                "make another one with fabric.map(...)"
+                f"this map is being {self._used_as} already: a Map is awaited or iterated, not "
+                "both; make another one with fabric.map(...)"
             )
             raise RuntimeError(msg)
         self._used_as = use
-        self.start()
+        if self._run is None:
+            self._begin_now()
         assert self._run is not None  # noqa: S101 - start() has made them
         assert self._buffer is not None  # noqa: S101
         return self._run, self._buffer
@@ -199,7 +203,7 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
         )
 
     def finished(self) -> dict[int, R]:
-        """Return the values at hand by index: all of an awaited map, of a stream the untaken ones."""
+        """Return the values at hand, by index: all of an awaited map, of a stream the untaken."""
         if self._buffer is None:
             return {}
         found = dict(self._buffer.finished())

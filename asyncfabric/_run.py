@@ -1,7 +1,7 @@
 """A fan-out at work: the FanOut's decisions, its inputs, and where its results go.
 
 The dispatcher asks a Run for the next invocation and tells it the answers; the Run hands settled
-calls to its `Delivery`. Nothing here refers to the user's `Map`: a Map that is dropped stops its Run.
+calls to its `Delivery`. Nothing here refers to the user's `Map`: dropping the Map stops its Run.
 """
 
 from __future__ import annotations

@@ -21,8 +21,13 @@ class Receiver(Protocol):
         """Take back calls that did not run (None: all that are unanswered), uncharged."""
         ...
 
-    def on_lost(self, flight: int, running: list[int], error: Exception, worker: str) -> None:
-        """Know that an invocation's worker died; `running` are the calls it was at."""
+    def on_lost(
+        self, flight: int, running: list[int] | None, error: Exception, worker: str
+    ) -> None:
+        """Know that an invocation's worker died.
+
+        `running` are the places of the calls it was at; None for all that are unanswered.
+        """
         ...
 
     def on_room(self) -> None:
