@@ -29,6 +29,8 @@ types:
     pyright
     pyright --verifytypes asyncfabric --ignoreexternal
 
-# short forms of the long suites are in .ci/run
 unit *arguments:
     python -m pytest {{ arguments }}
+
+smoke:
+    python -m bench --smoke

@@ -52,3 +52,8 @@ PY
     unset PYTHONHOME PYTHONPATH
     export VIRTUAL_ENV=$directory PATH="$directory/bin:$PATH"
 }
+
+tests_environment() {
+    environment "${TESTS_ENVIRONMENT:-.venv-test}" \
+        --all-extras --group test --group lint --group examples
+}
