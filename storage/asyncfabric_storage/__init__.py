@@ -13,6 +13,7 @@ a network until a store is used: every worker imports it at start.
     b'hello'
 """
 
+from ._buffers import Data as Data
 from ._digest import digest as digest
 from ._digest import object_key as object_key
 from ._errors import ConfigurationError as ConfigurationError
@@ -32,6 +33,7 @@ from ._protocol import ObjectStore as ObjectStore
 __all__ = [
     "MAX_KEY_BYTES",
     "ConfigurationError",
+    "Data",
     "FabricError",
     "GetMany",
     "IntegrityError",

@@ -14,6 +14,8 @@ MAX_KEY_BYTES = 1024
 # A character outside ASCII takes at most four bytes, so a shorter key needs no counting.
 _SURELY_SHORT = MAX_KEY_BYTES // 4
 
+_SHOWN = 60  # characters of a key in a message
+
 # Control characters, lone surrogates (not UTF-8) and U+FFFE/U+FFFF (not XML: one such key would
 # spoil a whole S3 listing).
 _FORBIDDEN = "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
@@ -72,7 +74,7 @@ def _too_long(key: str) -> bool:
 
 
 def _complaint(key: str, what: str) -> str:
-    shown = ascii(key) if len(key) <= 80 else f"{key[:77]!a}..."  # noqa: PLR2004
+    shown = ascii(key) if len(key) <= _SHOWN else f"{key[:_SHOWN]!a}..."
     if not key:
         return f"an {what} must not be empty; name the object, for example 'results/0'"
     if bad := _forbidden(key):

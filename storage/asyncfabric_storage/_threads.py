@@ -37,7 +37,7 @@ class Job(Generic[_T]):
         self.aborted = False
         """Set when the caller was cancelled: stop where that leaves nothing behind."""
         self.ended = False
-        self.result: _T | None = None
+        self.result: Any = None
         self.error: BaseException | None = None
 
     def deliver(self) -> None:
@@ -47,7 +47,7 @@ class Job(Generic[_T]):
             if self.error is not None:
                 self.future.set_exception(self.error)
             else:
-                self.future.set_result(self.result)  # type: ignore[arg-type]
+                self.future.set_result(self.result)
         # The error's traceback refers to this job: without this, its data would stay until the
         # garbage collector comes by.
         self.error = self.result = None

@@ -11,6 +11,7 @@ A new store passes the suite by a subclass that makes an empty one:
 import asyncio
 from array import array
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +26,9 @@ from asyncfabric_storage import (
 )
 
 from .conformance_many import ManyConformance
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 ODD_KEYS = [
     "a",
@@ -134,7 +138,7 @@ class StoreConformance(ManyConformance):
 
     async def test_pieces_are_written_one_after_another(self, store: ObjectStore) -> None:
         numbers = array("d", [1.0, 2.5])
-        pieces = [b"ab", bytearray(b"c"), memoryview(b"xdex")[1:3], b"", numbers]
+        pieces: list[Buffer] = [b"ab", bytearray(b"c"), memoryview(b"xdex")[1:3], b"", numbers]
         expected = b"abcde" + numbers.tobytes()
         await store.put("put", pieces)
         assert await store.put_if_absent("new", tuple(pieces))
@@ -149,7 +153,7 @@ class StoreConformance(ManyConformance):
     @pytest.mark.parametrize("data", ["text", 3, None, [1, 2], ["text"]])
     async def test_what_is_not_bytes_is_refused(self, store: ObjectStore, data: object) -> None:
         with pytest.raises(TypeError, match="a store holds bytes"):
-            await store.put("k", data)  # type: ignore[arg-type]  # pyright: ignore
+            await store.put("k", data)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         assert await keys_of(store) == []
 
     @pytest.mark.parametrize(

@@ -11,15 +11,13 @@ from typing import IO, TYPE_CHECKING
 from asyncfabric_storage import LocalStore, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 _REPOSITORY = Path(__file__).parents[2]
 
 
 def race(root: str, count: str) -> None:
     """Forked copies of this process try to create `race` at the same moment."""
-    import asyncfabric_storage._pumps  # noqa: F401  # import before the start, not in the race
-
     start_read, start_write = os.pipe()
     ready_read, ready_write = os.pipe()
     children: list[int] = []
@@ -35,8 +33,8 @@ def race(root: str, count: str) -> None:
     for _ in children:
         os.read(ready_read, 1)
     os.close(start_write)
-    created = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    print(*created)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(*codes)
 
 
 def _content(number: int) -> bytes:
@@ -95,7 +93,7 @@ def leave_temporary(ending: str) -> None:
 
 
 @contextmanager
-def running(*arguments: str) -> "Iterator[subprocess.Popen[str]]":
+def running(*arguments: str) -> "Generator[subprocess.Popen[str]]":
     """Run a function of this module in a process of its own; kill it at the end."""
     command = [sys.executable, "-m", __name__, *arguments]
     pipe = subprocess.PIPE
@@ -117,10 +115,14 @@ def output(process: "subprocess.Popen[str]") -> IO[str]:
 
 def main(arguments: "Sequence[str]") -> None:
     """Call the function that is named first with the rest."""
-    functions = {f.__name__: f for f in (replace, write_forever)}
-    {**functions, "race": race, "show": show, "leave_temporary": leave_temporary}[arguments[0]](
-        *arguments[1:]
-    )
+    functions: dict[str, Callable[..., None]] = {
+        "race": race,
+        "replace": replace,
+        "write_forever": write_forever,
+        "show": show,
+        "leave_temporary": leave_temporary,
+    }
+    functions[arguments[0]](*arguments[1:])
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ async def test_mappings_hold_a_bounded_number_of_descriptors(
 
 async def test_no_descriptor_is_left_open(store: LocalStore) -> None:
     await store.put_many((f"k/{number}", b"1") for number in range(200))
-    before = len(os.listdir("/dev/fd"))
+    before = len([*Path("/dev/fd").iterdir()])
     async for _ in store.get_many(f"k/{number}" for number in range(200)):
         pass
     for key in ["absent", "k"]:
@@ -181,7 +181,7 @@ async def test_no_descriptor_is_left_open(store: LocalStore) -> None:
         await store.get("k/0", start=99)
     with pytest.raises(StorageError):
         await store.put("k/0/x", b"")
-    assert len(os.listdir("/dev/fd")) == before
+    assert len([*Path("/dev/fd").iterdir()]) == before
 
 
 async def test_a_cancelled_write_touches_its_data_no_more(store: LocalStore, root: Path) -> None:
