@@ -60,6 +60,39 @@ async def gather(
 ) -> tuple[A, B, C, D, E]: ...
 @overload
 async def gather(
+    a: Awaitable[A], /, *, return_exceptions: Literal[True]
+) -> tuple[A | Exception]: ...
+@overload
+async def gather(
+    a: Awaitable[A], b: Awaitable[B], /, *, return_exceptions: Literal[True]
+) -> tuple[A | Exception, B | Exception]: ...
+@overload
+async def gather(
+    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /, *, return_exceptions: Literal[True]
+) -> tuple[A | Exception, B | Exception, C | Exception]: ...
+@overload
+async def gather(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    /,
+    *,
+    return_exceptions: Literal[True],
+) -> tuple[A | Exception, B | Exception, C | Exception, D | Exception]: ...
+@overload
+async def gather(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    /,
+    *,
+    return_exceptions: Literal[True],
+) -> tuple[A | Exception, B | Exception, C | Exception, D | Exception, E | Exception]: ...
+@overload
+async def gather(
     *calls: Awaitable[R], return_exceptions: Literal[False] = False
 ) -> tuple[R, ...]: ...
 @overload

@@ -56,7 +56,6 @@ class Dispatcher:
         self._pumping = False
         self._encoding = 0
         self._landing: asyncio.Event | None = None
-        self._alarm: asyncio.TimerHandle | None = None
         self._work: set[asyncio.Future[Any]] = set()
         self.now = loop.time
 
@@ -124,22 +123,6 @@ class Dispatcher:
             self._launch(run, batch)
         for run in full:
             admission.wake(run)
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        """Come back when the first delayed call falls due."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        due = [when for run in self._runs if (when := run.fan_out.next_due()) is not None]
-        if due:
-            self._alarm = self.loop.call_at(min(due), self._alarmed)
-
-    def _alarmed(self) -> None:
-        for run in self._runs:
-            if run.fan_out.next_due() is not None:
-                self._admission.wake(run)
-        self.pump_soon()
 
     # -- launching ------------------------------------------------------------------------------
 
@@ -212,8 +195,7 @@ class Dispatcher:
             else:
                 self._settle(run, outcome, decode_outcome(outcome), worker, queue)
         self._land(outcome.flight, flight, flight.left if outcome.final else answered)
-        self._admission.wake(run)
-        self.pump_soon()
+        self._room_came_free(run)
 
     def _settle(
         self,
@@ -259,8 +241,7 @@ class Dispatcher:
             run.fan_out.returned(flight, positions)
         self._land(flight, entry, count)
         run.check()
-        self._admission.wake(run)
-        self.pump_soon()
+        self._room_came_free(run)
 
     def on_lost(
         self, flight: int, running: list[int] | None, error: Exception, worker: str
@@ -279,8 +260,7 @@ class Dispatcher:
             run.fan_out.returned(flight, None)
         self._land(flight, entry, entry.left)
         run.check()
-        self._admission.wake(run)
-        self.pump_soon()
+        self._room_came_free(run)
         if self.observers:
             self._tell(WorkerLost(worker, error))
 
@@ -293,6 +273,13 @@ class Dispatcher:
         self.broken = error
         for run in list(self._runs):
             run.finish(error)
+
+    def _room_came_free(self, run: Run) -> None:
+        """Go on, if anything waits for room."""
+        if run.has_more:
+            self._admission.wake(run)
+        if self._admission.waits:
+            self.pump_soon()
 
     def _land(self, number: int, flight: _Flight, count: int) -> None:
         count = min(count, flight.left)
@@ -334,8 +321,6 @@ class Dispatcher:
         """End all runs and close the backend."""
         for run in list(self._runs):
             run.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
         await self.backend.aclose()
         if self._work:
             await asyncio.wait(self._work)

@@ -9,8 +9,7 @@ from .shipping import OPTIONS_ATTRIBUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from typing_extensions import Unpack
+    from typing import Unpack
 
     from ._options import Options
 

@@ -63,10 +63,13 @@ _NAMES = frozenset(get_type_hints(Options))
 
 
 def _check(settings: Settings) -> None:
-    timeout, weight, env = settings.timeout, settings.weight, settings.env
-    if timeout is not None and not (_is_number(timeout) and timeout > 0):
+    # The types are what the caller promised; these checks are for callers that break the promise.
+    timeout: object = settings.timeout
+    weight: object = settings.weight
+    env: object = settings.env
+    if timeout is not None and not _is_positive(timeout):
         _refuse("timeout", timeout, "seconds above 0, or None for no limit")
-    if not (_is_number(weight) and weight > 0):
+    if not _is_positive(weight):
         _refuse("weight", weight, "a number above 0")
     if not isinstance(settings.idempotent, bool):
         _refuse("idempotent", settings.idempotent, "True or False")
@@ -81,8 +84,8 @@ def _check(settings: Settings) -> None:
         _refuse("env", env, "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - NaN
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _refuse(name: str, value: object, wanted: str) -> None:

@@ -16,6 +16,8 @@ from ._call import Answered, Attempt
 from ._failures import annotate, exception_for
 
 if TYPE_CHECKING:
+    import asyncio
+
     from asyncfabric_runtime import Outcome
 
     from ._dispatch import Dispatcher
@@ -66,6 +68,12 @@ class Run:
         self.loop = dispatcher.loop
         self.dispatcher = dispatcher
         self._source = source
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is, or may be, something to launch."""
+        return self._source is not None or self.fan_out.has_ready
 
     # -- for the dispatcher ---------------------------------------------------------------------
 
@@ -80,9 +88,23 @@ class Run:
         if self.over:
             return None, False
         batch = fan_out.take(self.dispatcher.now(), most)
+        self._set_alarm()
         if batch is None:
             self.check()
         return batch, more
+
+    def _set_alarm(self) -> None:
+        """Come back when the next delayed call falls due."""
+        due = self.fan_out.next_due()
+        if due is None or (self._alarm is not None and self._alarm.when() <= due):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self.loop.call_at(due, self._alarmed)
+
+    def _alarmed(self) -> None:
+        self._alarm = None
+        self.wake()
 
     def _read(self, count: int) -> bool:
         assert self._source is not None  # noqa: S101 - for the type checker
@@ -154,7 +176,8 @@ class Run:
             chance=random.random(),  # noqa: S311 - jitter
             record=record,
         )
-        if not blocks and index not in fan_out.failures():
+        self._set_alarm()
+        if not blocks and fan_out.failure(index) is None:
             attempt = (
                 record.attempt(len(record.run), number, error)
                 if record is not None
@@ -180,6 +203,9 @@ class Run:
             return
         self.over = True
         self.keep = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self.dispatcher.recall(self, self.fan_out.stop())
         self.dispatcher.leave(self)
         self.delivery.end(error)

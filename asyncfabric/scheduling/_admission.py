@@ -66,9 +66,10 @@ class Admission(Generic[F]):
             heappop(self._turns)  # it rests, left, or launched meanwhile
         return None
 
-    def awake(self) -> list[F]:
-        """Return the fan-outs that take turns."""
-        return list(self._entered)
+    @property
+    def waits(self) -> bool:
+        """Whether any fan-out takes turns."""
+        return bool(self._entered)
 
     def launched(self, fan_out: F, attempts: int, work: float) -> None:
         """Charge a launch: attempts in flight, and work (any unit) against its share."""

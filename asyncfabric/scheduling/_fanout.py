@@ -379,6 +379,11 @@ class FanOut:
         return not (self._fresh or self._again or self._delayed or self._flights)
 
     @property
+    def has_ready(self) -> bool:
+        """Something waits to be launched at once."""
+        return bool(self._fresh or self._again)
+
+    @property
     def halted(self) -> bool:
         """A call failed for good, and nothing after it is launched."""
         return self._halted_at is not None

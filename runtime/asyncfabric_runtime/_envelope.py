@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._values import Encoded
-from ._wire import INVOKE, WireError, load_head, pack
+from ._wire import INVOKE, WireError, dump_head, load_head, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,29 +54,36 @@ class Plan:
     prompt: bool = False
     python: str = PYTHON
 
-    def to_wire(self) -> tuple[Any, ...]:
-        """Return the plan as plain data."""
-        return (
-            self.job,
-            self.function,
-            self.is_async,
-            self.convention,
-            dict(self.shared),
-            self.seed,
-            self.timeout,
-            self.initializer,
-            None if self.env is None else dict(self.env),
-            self.store_url,
-            self.by_reference,
-            self.prompt,
-            self.python,
-        )
+    _packed: bytes = field(default=b"", init=False, repr=False, compare=False)
+
+    def packed(self) -> bytes:
+        """Return the plan as the bytes of plain data; made once, sent with every envelope."""
+        if not self._packed:
+            values = {name: getattr(self, name) for name in _PLAN_FIELDS}
+            values["shared"] = dict(self.shared)
+            values["env"] = None if self.env is None else dict(self.env)
+            object.__setattr__(self, "_packed", dump_head(values))  # frozen but for this
+        return self._packed
 
     @classmethod
-    def from_wire(cls, wire: tuple[Any, ...]) -> Plan:
-        """Read what `to_wire` wrote."""
-        names = cls.__dataclass_fields__
-        return cls(**dict(zip(names, wire, strict=True)))
+    def unpacked(cls, data: bytes) -> Plan:
+        """Read what `packed` made; a worker reads the plan of a fan-out once. Raises `WireError`."""
+        plan = _plans.get(data)
+        if plan is None:
+            try:
+                plan = cls(**load_head(data))
+            except TypeError as error:
+                msg = f"a plan has another shape than this worker knows: {error}"
+                raise WireError(msg) from error
+            if len(_plans) >= _PLANS_KEPT:
+                _plans.clear()
+            _plans[data] = plan
+        return plan
+
+
+_PLAN_FIELDS = tuple(name for name in Plan.__dataclass_fields__ if name != "_packed")
+_PLANS_KEPT = 256
+_plans: dict[bytes, Plan] = {}
 
 
 @dataclass(slots=True)
@@ -117,7 +124,7 @@ class Envelope:
                 places[name] = len(segments)
                 segments.append(data)
         head = (
-            self.plan.to_wire(),
+            self.plan.packed(),
             self.flight,
             _indices_to_wire(self.indices),
             self.attempts,
@@ -134,7 +141,7 @@ class Envelope:
         try:
             plan, flight, indices, attempts, inputs, refs, places = load_head(head)
             return cls(
-                plan=Plan.from_wire(plan),
+                plan=Plan.unpacked(plan),
                 flight=flight,
                 indices=_indices_from_wire(indices),
                 attempts=attempts,
