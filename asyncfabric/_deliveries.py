@@ -74,6 +74,9 @@ class Buffered:
         elif self.error is None:
             self.error = block.error
 
+    def forget(self, index: int) -> None:
+        """Do nothing: the calls of a map can't be cancelled one by one."""
+
     def restart(self) -> None:
         """Get ready for more, after the run was revived."""
         self.ended, self.error = False, None
@@ -143,6 +146,13 @@ class HandedOut:
                 offset += 1
         if not self.calls:
             self.on_idle()
+
+    def forget(self, index: int) -> None:
+        """Keep a cancelled call no longer."""
+        if self.calls.pop(index, None) is not None:
+            self._fan_out.delivered += 1
+            if not self.calls:
+                self.on_idle()
 
     def end(self, error: BaseException | None) -> None:
         """Settle what is left: with the error, or as cancelled."""

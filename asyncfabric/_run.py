@@ -35,6 +35,10 @@ class Delivery(Protocol):
         """Take calls that settled."""
         ...
 
+    def forget(self, index: int) -> None:
+        """Know that a call was cancelled, so that it will not settle."""
+        ...
+
     def end(self, error: BaseException | None) -> None:
         """Know that no more calls settle: because of an error, or because all have."""
         ...
@@ -224,6 +228,7 @@ class Run:
         """Stop the work of one call that nobody waits for any more."""
         if self.over:
             return
+        self.delivery.forget(index)
         place = self.fan_out.cancel(index)
         if place is not None:
             self.dispatcher.cancel(*place)

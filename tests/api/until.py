@@ -1,0 +1,29 @@
+"""Waiting in a test for something that another task or process does."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import psutil
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Let the loop run until a condition holds; fail if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        await asyncio.sleep(0.001)
+
+
+async def passes(count: int = 20) -> None:
+    """Let the loop do what it can do without waiting."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process has ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
