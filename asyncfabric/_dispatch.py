@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .scheduling import Batch
 
 
+_NONE_BAD: dict[int, Exception] = {}
+
+
 @dataclass(slots=True)
 class _Flight:
     """An invocation as the dispatcher sees it; it counts against the limit until it has landed."""
@@ -34,7 +37,6 @@ class _Flight:
     run: Run
     left: int
     launched: float
-    input_bytes: int = 0
     sent: bool = False
     recalled: bool = False
 
@@ -121,6 +123,8 @@ class Dispatcher:
                     self.pump_soon()
                 continue
             self._launch(run, batch)
+            if not run.has_more:
+                admission.rest(run)
         for run in full:
             admission.wake(run)
 
@@ -168,7 +172,6 @@ class Dispatcher:
             self.pump_soon()
             return
         flight.sent = True
-        flight.input_bytes = size
         pace = run.fan_out.pace
         pace.sent(flight.left, size)
         seconds = None if pace.seconds is None else pace.seconds * flight.left
@@ -190,10 +193,13 @@ class Dispatcher:
         elif answered and not run.over:
             queue = max(0.0, self.now() - flight.launched - outcome.busy)
             run.fan_out.pace.ran(answered, outcome.busy, size)
-            if is_heavy(outcome):
+            kinds, bodies = outcome.values
+            if kinds is None:
+                self._settle(run, outcome, bodies, _NONE_BAD, worker, queue)
+            elif is_heavy(outcome):
                 self.later(self._decode_aside(flight, outcome, worker, queue))
             else:
-                self._settle(run, outcome, decode_outcome(outcome), worker, queue)
+                self._settle(run, outcome, *decode_outcome(outcome), worker, queue)
         self._land(outcome.flight, flight, flight.left if outcome.final else answered)
         self._room_came_free(run)
 
@@ -201,11 +207,11 @@ class Dispatcher:
         self,
         run: Run,
         outcome: Outcome,
-        decoded: tuple[list[Any], dict[int, Exception]],
+        values: list[Any],
+        bad: dict[int, Exception],
         worker: str,
         queue: float,
     ) -> None:
-        values, bad = decoded
         if run.over:
             return
         for position, error in bad.items():
@@ -226,8 +232,8 @@ class Dispatcher:
     async def _decode_aside(
         self, flight: _Flight, outcome: Outcome, worker: str, queue: float
     ) -> None:
-        decoded = await asyncio.to_thread(decode_outcome, outcome)
-        self._settle(flight.run, outcome, decoded, worker, queue)
+        values, bad = await asyncio.to_thread(decode_outcome, outcome)
+        self._settle(flight.run, outcome, values, bad, worker, queue)
         self.wake(flight.run)
 
     def on_returned(self, flight: int, positions: list[int] | None) -> None:

@@ -92,7 +92,8 @@ class Run:
         if self.over:
             return None, False
         batch = fan_out.take(self.dispatcher.now(), most)
-        self._set_alarm()
+        if fan_out.has_delayed:
+            self._set_alarm()
         if batch is None:
             self.check()
         return batch, more
@@ -130,14 +131,14 @@ class Run:
         logs = outcome.logs
         count = len(values) + len(outcome.failures)
         record = Answered(
-            worker=worker,
-            run=outcome.run,
-            queue=queue,
-            phases=outcome.phases,
-            cold=outcome.cold,
-            peak_memory=outcome.peak_memory,
-            logs={},
-            shared_by=count,
+            worker,
+            outcome.run,
+            queue,
+            outcome.phases,
+            outcome.cold,
+            outcome.peak_memory,
+            {},
+            count,
         )
         if logs:
             for place, text in logs.items():
@@ -145,9 +146,8 @@ class Run:
                 if index is not None:
                     record.logs[index] = text
         if values:
-            self.delivery_of(
-                self.fan_out.succeeded(outcome.flight, outcome.positions, values, record)
-            )
+            flight, positions = outcome.flight, outcome.positions
+            self.delivery_of(self.fan_out.succeeded(flight, positions, values, record))
         for position, failure in outcome.failures.items():
             self.failed(outcome.flight, position, exception_for(failure), record=record)
         self.check()

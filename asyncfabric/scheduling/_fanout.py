@@ -379,6 +379,11 @@ class FanOut:
         return not (self._fresh or self._again or self._delayed or self._flights)
 
     @property
+    def has_delayed(self) -> bool:
+        """Something waits for its time."""
+        return bool(self._delayed)
+
+    @property
     def has_ready(self) -> bool:
         """Something waits to be launched at once."""
         return bool(self._fresh or self._again)

@@ -163,23 +163,36 @@ class LocalBackend:
     def room(self, plan: Plan) -> int:
         """Return how many workers can be given an invocation now."""
         is_async = plan.is_async
-        return sum(worker.room(is_async=is_async) for worker in self._workers)
+        count = 0
+        for worker in self._workers:
+            if worker.free or worker.room(is_async=is_async):
+                count += 1
+        return count
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:
         """Send an invocation to the worker with the least on it."""
-        is_async = envelope.plan.is_async
-        open_ = [worker for worker in self._workers if worker.room(is_async=is_async)]
-        if not open_:
+        worker = self._least_loaded(is_async=envelope.plan.is_async)
+        if worker is None:
             # The one that had room has died since.
             assert self._receiver is not None  # noqa: S101 - it is open
             self._receiver.on_returned(envelope.flight, None)
             return
-        worker = min(open_, key=lambda worker: worker.calls)
         self._homes[envelope.flight] = worker
         worker.launch(envelope, code, seconds)
         if not self._ticking:
             self._ticking = True
             self._later(STALL_SECONDS, self._tick)
+
+    def _least_loaded(self, *, is_async: bool) -> Worker | None:
+        best, least = None, 0
+        for worker in self._workers:
+            if worker.free:
+                return worker
+            if worker.room(is_async=is_async):
+                calls = worker.calls
+                if best is None or calls < least:
+                    best, least = worker, calls
+        return best
 
     def on_ready(self) -> None:
         """A worker has started."""

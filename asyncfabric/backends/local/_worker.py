@@ -28,14 +28,13 @@ SOON = 0.005
 class Load:
     """An invocation on a worker."""
 
-    __slots__ = ("cancelled", "is_async", "left", "recalled", "seconds", "since", "timeout")
+    __slots__ = ("cancelled", "is_async", "left", "recalled", "seconds", "timeout")
 
-    def __init__(self, envelope: Envelope, seconds: float | None, now: float) -> None:
+    def __init__(self, envelope: Envelope, seconds: float | None) -> None:
         self.left = len(envelope.indices)
         self.is_async = envelope.plan.is_async
         self.timeout = envelope.plan.timeout
         self.seconds = seconds
-        self.since = now
         self.recalled = False
         self.cancelled = 0
 
@@ -62,6 +61,11 @@ class Worker:
         self._channel = Channel(loop, process.work, self._on_frame, self._on_end)
         self._share_path()
 
+    @property
+    def free(self) -> bool:
+        """Whether it has nothing to do."""
+        return not self.loads and self.ready and not self.stalled
+
     # -- what it can take -----------------------------------------------------------------------
 
     def room(self, *, is_async: bool) -> bool:
@@ -87,15 +91,14 @@ class Worker:
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:
         """Send an invocation, with the code that the worker hasn't had yet."""
-        for name, data in code.items():
-            if name not in self.known:
+        if not code.keys() <= self.known:
+            for name in code.keys() - self.known:
                 self.known.add(name)
-                envelope.attachments[name] = data
-        if envelope.attachments:
+                envelope.attachments[name] = code[name]
             self._share_path()
         if not self.loads:
             self.answered_at = self._loop.time()
-        self.loads[envelope.flight] = Load(envelope, seconds, self._loop.time())
+        self.loads[envelope.flight] = Load(envelope, seconds)
         self._channel.send(envelope.to_frame())
 
     def _share_path(self) -> None:
