@@ -6,7 +6,8 @@
     python -m bench local-rate --peers ray,dask  asyncfabric and these peers only
 
 Results go to bench/results: TABLE.json, TABLE.md and TABLE.svg. Peers come with
-`pip install --group bench` (pip >= 25.1); one that is not installed is reported as missing.
+`pip install -e '.[uvloop]' --group bench` (pip >= 25.1); what is not installed is reported as
+missing.
 The exit code is 1 if a measurement of asyncfabric, or any of a smoke run, gave no result. A goal
 that is not reached does not change it.
 """

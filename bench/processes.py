@@ -17,7 +17,6 @@ from pathlib import Path
 _PROC = Path("/proc")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PR_SET_CHILD_SUBREAPER = 36
-_GRACE_SECONDS = 3.0
 _KILL_ROUNDS = 50
 
 
@@ -65,7 +64,7 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_leftovers(keep: frozenset[int], *, grace: float = _GRACE_SECONDS) -> list[str]:
+def end_leftovers(keep: frozenset[int], *, grace: float) -> list[str]:
     """End what is left below this process except `keep`; return the names of what had to be killed.
 
     Helpers that end by themselves once their parent is gone (multiprocessing's resource tracker,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 _SEED = 2017
 _LINES_OF_STDERR = 3
+_GRACE_SECONDS = 3.0
 
 Execute: TypeAlias = "Callable[[Cell], Repetition]"
 
@@ -98,15 +99,16 @@ def execute_in_process(cell: Cell) -> Repetition:
                 stderr=stderr,
                 start_new_session=True,
             )
-            timed_out = False
+            finished = False
             try:
                 process.wait(cell.timeout_s)
+                finished = True
             except subprocess.TimeoutExpired:
-                timed_out = True
-            finally:
+                pass
+            finally:  # also at Ctrl-C
                 _end(process)
-        killed = end_leftovers(keep, grace=0 if timed_out else 3)
-        if timed_out:
+                killed = end_leftovers(keep, grace=_GRACE_SECONDS if finished else 0)
+        if not finished:
             return Repetition("timeout", f"no result within {cell.timeout_s:g} s")
         if not output.exists():
             return Repetition("failed", f"exit code {process.returncode}; {_tail(errors)}")
