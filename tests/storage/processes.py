@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _REPOSITORY = Path(__file__).parents[2]
 
 
-def race(root: str, count: str) -> None:
-    """Forked copies of this process try to create `race` at the same moment."""
+def race(root: str, count: str, objects: str) -> None:
+    """Forked copies of this process try to create the same objects at the same moment.
+
+    Prints which objects each of them created, one process a line.
+    """
     start_read, start_write = os.pipe()
     ready_read, ready_write = os.pipe()
     children: list[int] = []
@@ -28,17 +31,24 @@ def race(root: str, count: str) -> None:
         os.close(start_write)
         os.write(ready_write, b"r")
         os.read(start_read, 1)  # ends when the parent closes its end: for all at once
-        created = asyncio.run(LocalStore(root).put_if_absent("race", _content(number)))
-        os._exit(int(created))
+        created = asyncio.run(_create(root, number, int(objects)))
+        os.write(1, " ".join(created).encode() + b"\n")
+        os._exit(0)
     for _ in children:
         os.read(ready_read, 1)
     os.close(start_write)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    print(*codes)
+    assert not any(os.waitpid(child, 0)[1] for child in children)
 
 
-def _content(number: int) -> bytes:
-    return b"%d" % number * 50_000
+async def _create(root: str, number: int, objects: int) -> list[str]:
+    store = LocalStore(root)
+    data = [b"%d" % number * 50_000] * 4  # large, so that there is a time between look and leap
+    created: list[str] = []
+    for item in range(objects):
+        key = f"race/{item}"
+        if await store.put_if_absent(key, data):
+            created.append(f"{key}={number}")
+    return created
 
 
 def replace(url: str) -> None:

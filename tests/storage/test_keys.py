@@ -13,8 +13,10 @@ from asyncfabric_storage._paths import from_name, is_staged, staged_name, to_pat
 from .conformance import BAD_KEYS, ODD_KEYS, short
 
 _CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc"])
-_SEGMENTS = st.text(_CHARACTERS, min_size=1, max_size=300) | st.sampled_from(
-    ["..", ".", "", "a", "...", "%2e", "C:", "a\\b"]
+_SEGMENTS = (
+    st.text(_CHARACTERS, min_size=1)
+    | st.text("aé日\U0001f600", min_size=80, max_size=300)
+    | st.sampled_from(["..", ".", "", "a", "...", "%2e", "C:", "a\\b"])
 )
 keys = (
     st.lists(_SEGMENTS, min_size=1, max_size=6)
