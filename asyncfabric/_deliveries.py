@@ -45,7 +45,9 @@ class Buffered:
 
     def end(self, error: BaseException | None) -> None:
         """Know that nothing more comes."""
-        self.ended, self.error = True, error
+        self.ended = True
+        if self.error is None:  # the last calls may have failed and ended the run in one
+            self.error = error
         self._notify()
 
     def collect(self) -> None:

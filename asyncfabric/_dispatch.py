@@ -63,20 +63,26 @@ class Dispatcher:
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def join(self, run: Run, weight: float = 1.0) -> None:
+    def expect(self, run: Run) -> None:
+        """Know a run that is being prepared."""
+        self._runs[run] = None
+
+    def join(self, run: Run) -> None:
         """Take a run in, to be served in its turn."""
         if self.broken is not None:
             self._runs[run] = None
             run.finish(self.broken)
             return
         self._runs[run] = None
-        self._admission.join(run, weight)
+        self._admission.join(run, run.weight)
         self.wake(run)
 
     def leave(self, run: Run) -> None:
         """Forget a run."""
         self._runs.pop(run, None)
         self._admission.leave(run)
+        if self._landing is not None:
+            self._landing.set()
 
     def wake(self, run: Run) -> None:
         """Serve a run at the end of this pass of the loop: what comes in a burst goes together."""
@@ -319,7 +325,7 @@ class Dispatcher:
         self._landing = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not all(run.fan_out.idle for run in self._runs):
+                while not all(run.at_rest for run in self._runs):
                     self._landing.clear()
                     await self._landing.wait()
 

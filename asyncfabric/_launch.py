@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 import uuid
@@ -58,6 +59,8 @@ class Launch:
         self._shared = dict(shared or {})
         self._seed = secrets.randbits(128) if seed is None else seed
         self._by_reference = by_reference
+        self._code: list[Shipped] | None = None
+        self._preparing = False
         self.fan_out = FanOut(
             core.pace(""),
             lanes=core.backend.lanes,
@@ -70,17 +73,22 @@ class Launch:
 
     def begin(self, delivery: Delivery, source: Source | None) -> Run:
         """Make the run, and start it: now, or when large values have been packed and stored."""
-        run = Run(self._core.bind(), self.fan_out, delivery, source)
-        run.keep = self._core
-        try:
-            code = self._ship(HEAVY_BYTES)
-        except TooLargeError:
-            code = None
-        if code is not None and not self._shared:
-            self._join(run, code, {})
+        run = Run(self._core, self.fan_out, delivery, source)
+        run.weight = self._settings.weight
+        with contextlib.suppress(TooLargeError):
+            self._code = self._ship(HEAVY_BYTES)
+        if self._code is not None and not self._shared:
+            self._join(run, self._code, {})
         else:
-            run.dispatcher.later(self._prepare(run, code))
+            run.prepare = self._prepare_once
+            self._prepare_once(run)
         return run
+
+    def _prepare_once(self, run: Run) -> None:
+        run.dispatcher.expect(run)
+        if not self._preparing:
+            self._preparing = True
+            run.dispatcher.later(self._prepare(run))
 
     def _ship(self, limit: int | None) -> list[Shipped]:
         shipped = [ship(self._function, limit)]
@@ -88,10 +96,10 @@ class Launch:
             shipped.append(ship(self._settings.initializer, limit))
         return shipped
 
-    async def _prepare(self, run: Run, code: list[Shipped] | None) -> None:
+    async def _prepare(self, run: Run) -> None:
         try:
-            if code is None:
-                code = await asyncio.to_thread(self._ship, None)
+            if self._code is None:
+                self._code = await asyncio.to_thread(self._ship, None)
             stored = {}
             for name, value in self._shared.items():
                 ref = (
@@ -103,9 +111,10 @@ class Launch:
         except Exception as error:  # noqa: BLE001 - it is the map's to raise
             run.finish(error)
             return
-        self._shared.clear()
+        finally:
+            self._preparing = False
         if not run.over:
-            self._join(run, code, stored)
+            self._join(run, self._code, stored)
 
     def _join(self, run: Run, code: list[Shipped], stored: dict[str, str]) -> None:
         settings = self._settings
@@ -126,7 +135,8 @@ class Launch:
             prompt=not settings.idempotent,
         )
         run.code = {shipped.digest: shipped.data for shipped in code}
-        run.dispatcher.join(run, settings.weight)
+        run.prepare = None
+        run.dispatcher.join(run)
 
 
 def _within_deadline(timeout: float | None) -> float | None:

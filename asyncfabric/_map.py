@@ -178,12 +178,13 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
             self._place = 0
         place = self._place
         self._place = place + 1
-        fan_out.delivered += 1
-        if fan_out.starved:
-            run.wake()
         if block.error is not None and fan_out.fail_fast:
             self._raised = True
             run.finish(None)
+            return block, place
+        fan_out.delivered += 1
+        if fan_out.starved:
+            run.wake()
         return block, place
 
     # -- its work -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncfabric_runtime import Plan
@@ -17,9 +18,11 @@ from ._failures import annotate, exception_for
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from asyncfabric_runtime import Outcome
 
+    from ._core import Core
     from ._dispatch import Dispatcher
     from ._sources import Source
     from .scheduling import Batch, Block, FanOut
@@ -52,12 +55,14 @@ class Run:
         plan: what all its invocations have in common; known when it joins the dispatcher.
         code: packed functions that its workers need, by digest.
         keep: whatever must live as long as there is work (the Fabric, which stops when dropped).
+        prepare: makes the plan and joins the dispatcher; None once that is done.
+        weight: its share among the runs of the dispatcher.
         history: attempts that failed and were repeated, by call.
     """
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        core: Core,
         fan_out: FanOut,
         delivery: Delivery,
         source: Source | None,
@@ -65,19 +70,28 @@ class Run:
         self.fan_out = fan_out
         self.plan: Plan = _NO_PLAN
         self.code: dict[str, bytes] = {}
-        self.keep: object = None
+        self.keep: object = core
+        self.prepare: Callable[[Run], None] | None = None
+        self.weight = 1.0
         self.delivery = delivery
         self.history: dict[int, list[Attempt]] = {}
         self.over = False
-        self.loop = dispatcher.loop
-        self.dispatcher = dispatcher
+        self.dispatcher = core.bind()
+        self.loop = self.dispatcher.loop
+        self._core = weakref.ref(core)
         self._source = source
+        self._input_error: BaseException | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def has_more(self) -> bool:
         """Whether there is, or may be, something to launch."""
         return self._source is not None or self.fan_out.has_ready
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way, nor comes unless it is submitted."""
+        return self.prepare is None and self._source is None and self.fan_out.idle
 
     # -- for the dispatcher ---------------------------------------------------------------------
 
@@ -120,6 +134,7 @@ class Run:
             return False
         except BaseException as error:  # noqa: BLE001 - the user's iterator raised it
             self.fan_out.end_input()
+            self._input_error = error
             self.finish(error)
             return False
         if inputs:
@@ -199,7 +214,7 @@ class Run:
         """End the run if nothing is left to be done."""
         if not self.over and self.fan_out.done:
             self._source = None  # read to its end
-            self.finish(None)
+            self.finish(self._input_error)
 
     def finish(self, error: BaseException | None) -> None:
         """End the run: recall what is in flight, tell the delivery."""
@@ -235,10 +250,22 @@ class Run:
         self.check()
 
     def revive(self, undelivered: list[Block]) -> list[Block]:
-        """Go on with what failed or was left; return blocks that can be delivered now."""
+        """Go on with what failed or was left; return blocks that can be delivered now.
+
+        Raises `RuntimeError` where the Fabric can't be used any more.
+        """
+        core = self._core()
+        if core is None:
+            msg = "the Fabric of this map is gone; keep it for as long as its maps are used"
+            raise RuntimeError(msg)
+        core.bind()
+        self.keep = core
         ready = self.fan_out.revive(undelivered)
         self.over = False
-        self.dispatcher.join(self)
+        if self.prepare is None:
+            self.dispatcher.join(self)
+        else:
+            self.prepare(self)
         return ready
 
     def abandon(self) -> None:

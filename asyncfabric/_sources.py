@@ -35,20 +35,32 @@ class Iterated:
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         self._iterator = iterator
+        self._error: BaseException | None = None
 
     def pull(self, count: int) -> tuple[list[Any], bool]:
         """Read up to `count` inputs, stopping after about a millisecond."""
-        inputs = list(islice(self._iterator, min(count, _SLICE)))
+        if self._error is not None:
+            raise self._error
+        inputs: list[Any] = []
+        until = perf_counter() + SLICE_SECONDS
+        size = 1  # the first ones tell whether the iterator is slow
+        while len(inputs) < count:
+            wanted = min(len(inputs) + size, count)
+            try:
+                inputs.extend(islice(self._iterator, wanted - len(inputs)))
+            except BaseException as error:
+                if not inputs:
+                    raise
+                self._error = error  # what came before it counts
+                break
+            if len(inputs) < wanted:
+                self._error = StopIteration()
+                break
+            if perf_counter() >= until:
+                break
+            size = min(2 * size, _SLICE)
         if not inputs:
             raise StopIteration
-        if len(inputs) < min(count, _SLICE):
-            return inputs, True
-        until = perf_counter() + SLICE_SECONDS
-        while len(inputs) < count and perf_counter() < until:
-            more = list(islice(self._iterator, min(count - len(inputs), _SLICE)))
-            if not more:
-                break
-            inputs += more
         return inputs, True
 
     def close(self) -> None:

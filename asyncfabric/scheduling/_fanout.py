@@ -474,9 +474,11 @@ class FanOut:
             pending._replace(attempt=1, alone=False)
             for pending in sorted(self._unfinished, key=attrgetter("index"))
         )
-        ready = self._order.rewind(
-            undelivered, min((call.index for call in self._again), default=None)
-        )
+        # A failure that ended the fan-out was delivered, and comes again in its place.
+        taken_back = [block.first for block in undelivered]
+        if self._halted_at is not None:
+            taken_back.append(self._halted_at)
+        ready = self._order.rewind(undelivered, min(taken_back, default=None))
         self.failed_calls = 0
         self._unfinished.clear()
         self._failures.clear()

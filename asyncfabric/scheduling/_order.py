@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,8 +44,12 @@ class Order(Protocol):
         """Return the blocks that wait for an earlier one."""
         ...
 
-    def rewind(self, blocks: list[Block], first: int | None) -> list[Block]:
-        """Take back blocks that were given out, since call `first` runs anew."""
+    def rewind(self, blocks: list[Block], place: int | None) -> list[Block]:
+        """Take back blocks that were given out, and return those that can be delivered again.
+
+        The consumer goes on at call `place`, or where it was. The calls of blocks with errors run
+        anew, so these blocks are forgotten.
+        """
         ...
 
 
@@ -61,9 +64,9 @@ class AsCompleted:
         """Return nothing: no block waits."""
         return []
 
-    def rewind(self, blocks: list[Block], first: int | None) -> list[Block]:  # noqa: ARG002
+    def rewind(self, blocks: list[Block], place: int | None) -> list[Block]:  # noqa: ARG002
         """Return the blocks: they can go out again at once."""
-        return blocks
+        return [block for block in blocks if block.error is None]
 
 
 class InOrder:
@@ -80,21 +83,25 @@ class InOrder:
         if block.first > self._next:
             self._early[block.first] = block
             return []
-        ready = deque((block,))
         self._next += len(block)
+        return [block, *self._following()]
+
+    def _following(self) -> list[Block]:
+        """Give out the blocks whose turn it is now."""
+        ready = []
         while (following := self._early.pop(self._next, None)) is not None:
             ready.append(following)
             self._next += len(following)
-        return list(ready)
+        return ready
 
     def waiting(self) -> list[Block]:
         """Return the blocks that came early, by index."""
         return [self._early[first] for first in sorted(self._early)]
 
-    def rewind(self, blocks: list[Block], first: int | None) -> list[Block]:
-        """Keep the blocks until call `first` has been delivered; return those before it."""
-        if first is None or first >= self._next:
-            return blocks
-        self._next = first
-        self._early.update((block.first, block) for block in blocks if block.first > first)
-        return [block for block in blocks if block.first < first]
+    def rewind(self, blocks: list[Block], place: int | None) -> list[Block]:
+        """Keep the blocks that come after a call that runs anew; return those before it."""
+        if place is not None:
+            self._next = min(self._next, place)
+        known = [*self._early.values(), *blocks]
+        self._early = {block.first: block for block in known if block.error is None}
+        return self._following()
