@@ -331,11 +331,10 @@ class Dispatcher:
 
     async def aclose(self) -> None:
         """End all runs and close the backend."""
-        for run in list(self._runs):
-            run.close()
+        closing = {task for run in list(self._runs) if (task := run.close()) is not None}
         await self.backend.aclose()
-        if self._work:
-            await asyncio.wait(self._work)
+        if pending := (self._work | closing) - {asyncio.current_task()}:
+            await asyncio.wait(pending)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine beside the pump, until the dispatcher is closed at the latest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
@@ -245,11 +246,17 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
         return self
 
     async def aclose(self) -> None:
-        """Stop: launch nothing more, cancel what runs, read no further input."""
+        """Stop: launch nothing more, cancel what runs, read no further input and close it.
+
+        Raises what an asynchronous input raises when it is closed.
+        """
         self._closed = True
         self._begin = None
-        if self._run is not None:
-            self._run.close()
+        closing = None if self._run is None else self._run.close()
+        if closing is not None and closing is not asyncio.current_task():
+            await asyncio.wait([closing])
+            if not closing.cancelled():
+                closing.result()
 
     async def __aenter__(self) -> Self:
         return self.start()

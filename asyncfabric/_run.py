@@ -225,6 +225,8 @@ class Run:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._source is not None:
+            self._source.pause()
         self.dispatcher.recall(self, self.fan_out.stop())
         self.dispatcher.leave(self)
         self.delivery.end(error)
@@ -275,8 +277,7 @@ class Run:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self.close)
 
-    def close(self) -> None:
-        """End the run for good: read no further input."""
+    def close(self) -> asyncio.Task[None] | None:
+        """End the run for good; return the task that lets its input clean up, if there is one."""
         self.finish(None)
-        if self._source is not None:
-            self._source.close()
+        return None if self._source is None else self._source.close()

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 SLICE_SECONDS = 0.001
 """A synchronous iterator is read on the loop for at most about this long at a stretch."""
@@ -25,8 +25,12 @@ class Source(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Read no further."""
+    def pause(self) -> None:
+        """Read no further until asked again."""
+        ...
+
+    def close(self) -> asyncio.Task[None] | None:
+        """Read no further; return the task that lets the iterator clean up, if there is one."""
         ...
 
 
@@ -63,8 +67,15 @@ class Iterated:
             raise StopIteration
         return inputs, True
 
+    def pause(self) -> None:
+        """Do nothing: a synchronous iterator runs only when it is asked."""
+
     def close(self) -> None:
         """Do nothing: a synchronous iterator runs only when it is asked."""
+
+
+_readers: set[asyncio.Task[None]] = set()
+"""A loop holds its tasks weakly, and one that waits to be asked for more is held by nobody else."""
 
 
 class AsyncIterated:
@@ -83,6 +94,7 @@ class AsyncIterated:
         self._more = asyncio.Event()
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     def pull(self, count: int) -> tuple[list[Any], bool]:
         """Return what has arrived, and ask for as much as is missing."""
@@ -94,8 +106,17 @@ class AsyncIterated:
         if self._error is None:
             self._more.set()
             if self._task is None:
-                self._task = asyncio.ensure_future(self._read())
+                self._start(self._read())
         return inputs, bool(self._inputs) or self._error is not None
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.ensure_future(work)
+        _readers.add(self._task)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        _readers.discard(task)
+        self._task = None  # an error of its clean-up that nobody awaits is reported now
 
     async def _read(self) -> None:
         try:
@@ -106,23 +127,29 @@ class AsyncIterated:
                 while self._wanted <= 0:
                     self._more.clear()
                     await self._more.wait()
-        except asyncio.CancelledError:
-            self._error = StopIteration()
-            raise
-        except BaseException as error:  # noqa: BLE001 - it is the map's to raise
-            self._error = error
+        except BaseException as error:
+            self._error = error  # it is the map's to raise
+            if self._closing and not isinstance(error, asyncio.CancelledError):
+                raise
         else:
             self._error = StopIteration()
         finally:
             await self._finish()
         self.on_arrival()
 
-    def close(self) -> None:
+    def pause(self) -> None:
+        """Ask for no more than has arrived."""
+        self._wanted = 0
+
+    def close(self) -> asyncio.Task[None] | None:
         """Cancel the reading; the iterator sees a CancelledError where it waits."""
-        if self._task is not None:
-            self._task.cancel()
-        else:
-            self._task = asyncio.ensure_future(self._finish())
+        if not self._closing:
+            self._closing = True
+            if self._task is not None:
+                self._task.cancel()
+            elif self._error is None:
+                self._start(self._finish())
+        return self._task
 
     async def _finish(self) -> None:
         """Let the iterator clean up, if it has begun anything."""

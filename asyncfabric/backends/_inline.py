@@ -71,7 +71,8 @@ class InlineBackend:
 
     def _tell(self, outcome: Outcome) -> None:
         if self._receiver is not None:
-            self._receiver.on_outcome(outcome, f"inline {os.getpid()}", 0)
+            size = sum(memoryview(segment).nbytes for segment in outcome.segments)
+            self._receiver.on_outcome(outcome, f"inline {os.getpid()}", size)
 
     def recall(self, flight: int, positions: Collection[int] | None) -> None:
         """Take back what has not begun; cancel coroutine calls that have."""
