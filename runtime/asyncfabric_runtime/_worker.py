@@ -209,5 +209,8 @@ class LocalWorker:
             self._process.loop.call_soon_threadsafe(invocation.cancel_tasks, positions)
 
     def _give_back(self, invocation: Invocation) -> None:
-        taken = invocation.recall()
-        self._work.send(pack(RETURNED, (invocation.envelope.flight, taken)))
+        # Under the lock that `_close` takes too: the final outcome must not overtake this, or the
+        # driver, which has forgotten the flight by then, would never run these calls again.
+        with self._flights:
+            taken = invocation.recall()
+            self._work.send(pack(RETURNED, (invocation.envelope.flight, taken)))
