@@ -55,7 +55,7 @@ class Dispatcher:
         self._runs: dict[Run, None] = {}
         self._flights: dict[int, _Flight] = {}
         self._last_flight = 0
-        self._pumping = False
+        self._pumping = self._in_pump = False
         self._encoding = 0
         self._landing: asyncio.Event | None = None
         self._work: set[asyncio.Future[Any]] = set()
@@ -89,6 +89,14 @@ class Dispatcher:
         self._admission.wake(run)
         self.pump_soon()
 
+    def serve(self, run: Run) -> None:
+        """Serve a run at once, if it isn't waiting for room already: then it only gathers more."""
+        if self._admission.wake(run):
+            if self._in_pump:
+                self.pump_soon()  # a user's iterator, read by the pump, submits
+            else:
+                self._pump()
+
     def pump_soon(self) -> None:
         """Run the pump in the next pass of the loop."""
         if not self._pumping:
@@ -108,7 +116,13 @@ class Dispatcher:
     # -- the pump -------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        self._pumping = False
+        self._pumping, self._in_pump = False, True
+        try:
+            self._launch_all()
+        finally:
+            self._in_pump = False
+
+    def _launch_all(self) -> None:
         admission, backend = self._admission, self.backend
         full: list[Run] = []
         while (run := admission.turn()) is not None:

@@ -93,8 +93,8 @@ class Fabric(MapMethods):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call[Any]:
         """Run one call of a function; return it as a future.
 
-        Arguments are pickled when the call leaves for a worker, at the end of this pass of the
-        event loop or later: don't change them in between. A `Ref` among the positional arguments is
+        Arguments are pickled when the call leaves for a worker, which may be later: don't change
+        them in between. A `Ref` among the positional arguments is
         replaced by its value.
 
             call = fabric.submit(price, 7, vol=0.3)
@@ -114,7 +114,7 @@ class Fabric(MapMethods):
             run.keep = self._core
         handed_out.calls[fan_out.read] = call
         fan_out.offer_one(value)
-        run.wake()
+        run.serve()
         return call
 
     def _submission(self, fn: Callable[..., Any], *, keywords: bool) -> tuple[Run, HandedOut]:

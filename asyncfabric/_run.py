@@ -237,6 +237,10 @@ class Run:
         """Let the dispatcher look at this run again: there is something to do."""
         self.dispatcher.wake(self)
 
+    def serve(self) -> None:
+        """Let the dispatcher launch what has come in, now if there is room."""
+        self.dispatcher.serve(self)
+
     def release(self) -> None:
         """Hold the Fabric no longer: there is nothing under way just now."""
         self.keep = None
