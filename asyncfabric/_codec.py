@@ -21,7 +21,7 @@ from ._exceptions import ConfigurationError, SerializationError
 
 if TYPE_CHECKING:
     from asyncfabric_runtime import Outcome, Plan
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
     from .scheduling import Batch
 

@@ -8,10 +8,9 @@ Timeouts can't interrupt a plain function here, and a crash is the driver's own.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncfabric_runtime._capture import Tee
 from asyncfabric_runtime._context import running_transcript
@@ -19,9 +18,10 @@ from asyncfabric_runtime._invocation import Invocation
 from asyncfabric_runtime._process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_storage._buffers import Buffer
 
     from ._protocol import Receiver
 
@@ -47,20 +47,22 @@ class InlineBackend:
 
     def room(self, plan: Plan) -> int:
         """Return room for one plain invocation, or for many of a coroutine function."""
+        if any(invocation.plan.env != plan.env for invocation, _ in self._running.values()):
+            return 0  # there is one environment for all that runs at a time
         return max(0, (_TASKS if plan.is_async else 1) - len(self._running))
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Run an invocation in a task of its own."""
         envelope.attachments = dict(code)
-        # What a worker gets out of a frame's segments are views; so it is here.
-        envelope.segments = [memoryview(segment) for segment in envelope.segments]
+        # Copied, as on their way to a worker: the caller's arrays are not the function's to change.
+        envelope.segments = _copies(envelope.segments)
         invocation = Invocation(envelope, self._process)
         task = asyncio.ensure_future(self._run(invocation))
         self._running[envelope.flight] = (invocation, task)
 
     async def _run(self, invocation: Invocation) -> None:
         try:
-            with _captured():
+            with _capture:
                 await invocation.run_here(self._tell)
         finally:
             self._running.pop(invocation.envelope.flight, None)
@@ -70,6 +72,7 @@ class InlineBackend:
                 self._receiver.on_room()
 
     def _tell(self, outcome: Outcome) -> None:
+        outcome.segments = _copies(outcome.segments)
         if self._receiver is not None:
             size = sum(memoryview(segment).nbytes for segment in outcome.segments)
             self._receiver.on_outcome(outcome, f"inline {os.getpid()}", size)
@@ -99,19 +102,37 @@ class InlineBackend:
             await asyncio.wait(tasks)
 
 
-@contextlib.contextmanager
-def _captured() -> Iterator[None]:
-    """Put the capturing streams in place for as long as an invocation runs.
+def _copies(segments: list[Buffer]) -> list[Buffer]:
+    return [memoryview(bytearray(segment)) for segment in segments]
 
-    They pass everything through, `isatty` and `fileno` included, so that a debugger works.
+
+class _Capture:
+    """Puts the capturing streams in place for as long as any invocation runs.
+
+    They pass everything through, `isatty` and `fileno` included, so that a debugger works. A stream
+    that user code puts in their place meanwhile stays.
     """
-    before = sys.stdout, sys.stderr
-    if isinstance(sys.stdout, Tee):  # another invocation has done it, and undoes it later
-        yield
-        return
-    sys.stdout = Tee(sys.stdout, running_transcript)  # type: ignore[assignment] # a text stream
-    sys.stderr = Tee(sys.stderr, running_transcript)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._tees: dict[str, tuple[Any, Tee]] = {}
+
+    def __enter__(self) -> None:
+        self._users += 1
+        if self._users == 1:
+            for name in ("stdout", "stderr"):
+                stream = getattr(sys, name)
+                tee = Tee(stream, running_transcript)
+                self._tees[name] = stream, tee
+                setattr(sys, name, tee)
+
+    def __exit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            for name, (stream, tee) in self._tees.items():
+                if getattr(sys, name) is tee:
+                    setattr(sys, name, stream)
+            self._tees.clear()
+
+
+_capture = _Capture()  # of the process: there is one sys.stdout for all backends

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ._protocol import Backend
 
 
+_MOST = 4096
+"""Processes; each takes descriptors and tens of MB, so more is a slip of the keyboard."""
+
+
 def open_backend(url: str) -> Backend:
     """Make a backend: `local://`, `local://?processes=8` or `inline://`.
 
@@ -47,14 +51,14 @@ def _refuse_unknown(url: str, options: dict[str, str], known: tuple[str, ...]) -
 def _processes(url: str, text: str | None) -> int:
     if text is None:
         return usable_cores()
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 4096:
-        msg = f"{url!r}: processes={text!r} makes no sense; give a number from 1 to 4096"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST:
+        msg = f"{url!r}: processes={text!r} makes no sense; give a number from 1 to {_MOST}"
         raise ConfigurationError(msg)
     return int(text)
 
 
 def usable_cores() -> int:
-    """Return the cores this process may run on, which in a container may be fewer than there are."""
+    """Return the cores this process may run on: in a container perhaps fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+import functools
+from itertools import islice
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, cast
 
+from ._failure import said
 from ._values import TooLargeError, dump
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    Parts = Iterator[tuple[str, Any]]
 
 _DEPTH = 8
 _WIDTH = 200
@@ -24,14 +29,22 @@ _HINTS = {
 }
 
 
-def blame(what: str, value: object, error: Exception) -> str:
-    """Say that `value` can't be sent, where in it the offending object is, and what to do."""
-    path, culprit = _find(value, _DEPTH)
+def blame(what: str, value: object, error: BaseException) -> str:
+    """Say that `value` can't be sent, where in it the offending object is, and what to do.
+
+    >>> blame("the input", {"to": 1}, TypeError("no"))
+    "the input, a dict, can't be sent: no; send plain data and build the rest inside the function"
+    """
+    try:
+        path, culprit = _find(value, _DEPTH)
+    except Exception:  # noqa: BLE001 - looking into a user's object runs the user's code
+        path, culprit = "", value
     name = _type_name(culprit)
     where = f" ({path.lstrip('.')} is a {name})" if path else ""
     hint = next((hint for part, hint in _HINTS.items() if part in name), None)
     hint = hint or "send plain data and build the rest inside the function"
-    return f"{what}, a {_type_name(value)}, can't be sent: {error}{where}; {hint}"
+    reason = said(error) or type(error).__qualname__
+    return f"{what}, a {_type_name(value)}, can't be sent: {reason}{where}; {hint}"
 
 
 def _type_name(value: object) -> str:
@@ -62,30 +75,53 @@ def _fails(value: object) -> bool:
     return False
 
 
-def _parts(value: object) -> Iterator[tuple[str, Any]]:
+def _parts(value: object) -> Parts:
     if isinstance(value, dict):
-        for key, part in list(value.items())[:_WIDTH]:
+        members: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        for key, part in islice(members.items(), _WIDTH):
             yield f"[{key!r}]", part
     elif isinstance(value, list | tuple | set | frozenset):
-        for place, part in enumerate(list(value)[:_WIDTH]):
+        for place, part in enumerate(islice(cast("Iterable[Any]", value), _WIDTH)):
             yield f"[{place}]", part
     elif isinstance(value, FunctionType):
-        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-            try:
-                yield f".<closure variable {name}>", cell.cell_contents
-            except ValueError:  # the cell is still empty
-                continue
-        for name in value.__code__.co_names:
-            if name in value.__globals__:
-                yield f".<global {name}>", value.__globals__[name]
-        for place, part in enumerate(value.__defaults__ or ()):
-            yield f".<default {place}>", part
+        yield from _parts_of_function(value)
     elif not isinstance(value, type):
-        if hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
-            yield ".func", value.func
-            yield ".args", value.args
-        owner = getattr(value, "__self__", None)  # a bound method
-        if owner is not None and not isinstance(owner, type):
-            yield ".__self__", owner
-        for name, part in list(getattr(value, "__dict__", {}).items())[:_WIDTH]:
-            yield f".{name}", part
+        yield from _parts_of_object(value)
+
+
+def _parts_of_function(function: FunctionType) -> Parts:
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield f".<closure variable {name}>", cell.cell_contents
+        except ValueError:  # the cell is still empty
+            continue
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield f".<global {name}>", function.__globals__[name]
+    for place, part in enumerate(function.__defaults__ or ()):
+        yield f".<default {place}>", part
+    for name, part in (function.__kwdefaults__ or {}).items():
+        yield f".<default {name}>", part
+
+
+def _parts_of_object(value: object) -> Parts:
+    if isinstance(value, functools.partial):
+        partial: functools.partial[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        yield ".func", partial.func
+        yield ".args", partial.args
+        yield ".keywords", partial.keywords
+    if isinstance(value, MethodType):
+        yield ".__self__", value.__self__
+    for name, part in islice(_members(value), _WIDTH):
+        yield f".{name}", part
+
+
+def _members(value: Any) -> Parts:  # noqa: ANN401 - a user's object
+    members: dict[str, Any] = getattr(value, "__dict__", {})
+    yield from members.items()
+    for kind in type(value).__mro__:
+        slots: str | Iterable[str] = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in members and hasattr(value, name):
+                yield name, getattr(value, name)

@@ -5,7 +5,7 @@ Kept text is bounded: the first and the last half of the limit survive.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ class Transcript:
 
 
 class Tee:
-    """A text stream that writes through to the real one and into the running call's transcript."""
+    """A text stream that writes through to the real one and into the running call's transcript.
+
+    Where the real stream can't be written to any more (user code closed it, or what read it has
+    gone) the text is only kept: a call doesn't fail for another one's `sys.stdout.close()`.
+    """
 
     def __init__(self, stream: TextIO | None, find: Callable[[], Transcript | None]) -> None:
         self._stream = stream
@@ -63,11 +67,15 @@ class Tee:
 
     def write(self, text: str) -> int:
         """Write through, and keep the text if a call is running."""
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] # user code's
+            msg = f"write() argument must be str, not {type(text).__name__}"
+            raise TypeError(msg)
         transcript = self._find()
         if transcript is not None:
             transcript.write(text)
         if self._stream is not None:
-            self._stream.write(text)
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(text)
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -78,17 +86,8 @@ class Tee:
     def flush(self) -> None:
         """Flush the real stream."""
         if self._stream is not None:
-            self._stream.flush()
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the real stream's attribute
         return getattr(self._stream, name)
-
-
-def log_handler() -> logging.Handler:
-    """Make the root handler of a worker: records go to its (captured) standard error.
-
-    The stream is looked up at each record, so the tee is seen whenever it was put there.
-    """
-    handler = logging._StderrHandler(logging.NOTSET)  # type: ignore[attr-defined] # noqa: SLF001
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    return handler  # type: ignore[no-any-return]

@@ -135,8 +135,8 @@ def current() -> Context:
     context = running_context()
     if context is None:
         msg = (
-            "asyncfabric.current() is for functions that a Fabric runs, and this code is not inside "
-            "one; to test such a function, call it through asyncfabric.Fabric('inline://')"
+            "asyncfabric.current() is for functions that a Fabric runs, and this code is not "
+            "inside one; to test such a function, call it through asyncfabric.Fabric('inline://')"
         )
         raise RuntimeError(msg)
     return context

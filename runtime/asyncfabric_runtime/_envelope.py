@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ._values import Encoded
 from ._wire import INVOKE, WireError, dump_head, load_head, pack
@@ -12,7 +12,7 @@ from ._wire import INVOKE, WireError, dump_head, load_head, pack
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 Convention = Literal["one", "star", "full"]
 """How an input becomes arguments: `fn(x)`, `fn(*x)`, or `fn(*x[0], **x[1])`."""
@@ -67,7 +67,7 @@ class Plan:
 
     @classmethod
     def unpacked(cls, data: bytes) -> Plan:
-        """Read what `packed` made; a worker reads the plan of a fan-out once. Raises `WireError`."""
+        """Read what `packed` made, once a fan-out. Raises `WireError`."""
         plan = _plans.get(data)
         if plan is None:
             try:
@@ -126,7 +126,7 @@ class Envelope:
         head = (
             self.plan.packed(),
             self.flight,
-            _indices_to_wire(self.indices),
+            places_to_wire(self.indices),
             self.attempts,
             tuple(self.inputs),
             self.refs,
@@ -143,7 +143,7 @@ class Envelope:
             return cls(
                 plan=Plan.unpacked(plan),
                 flight=flight,
-                indices=_indices_from_wire(indices),
+                indices=places_from_wire(indices),
                 attempts=attempts,
                 inputs=Encoded(*inputs),
                 refs=refs,
@@ -155,12 +155,14 @@ class Envelope:
             raise WireError(msg) from error
 
 
-def _indices_to_wire(indices: Sequence[int]) -> Any:  # noqa: ANN401 - a pair or a list
+def places_to_wire(indices: Sequence[int]) -> Any:  # noqa: ANN401 - a pair or a list
+    """Return indices or positions as plain data."""
     return (indices.start, len(indices)) if isinstance(indices, range) else list(indices)
 
 
-def _indices_from_wire(wire: Any) -> Sequence[int]:  # noqa: ANN401 - a pair or a list
+def places_from_wire(wire: Any) -> Sequence[int]:  # noqa: ANN401 - a pair or a list
+    """Read what `places_to_wire` wrote."""
     if isinstance(wire, tuple):
-        first, count = wire
+        first, count = cast("tuple[int, int]", wire)
         return range(first, first + count)
     return list(wire)

@@ -1,4 +1,4 @@
-"""How a failed call is told to the driver: as text always, as the exception itself where it can be."""
+"""How a failed call is told to the driver: as text, and where it can be as the exception itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ _TEXT_LIMIT = 64 * 1024
 
 
 class Failure(NamedTuple):
-    """What went wrong in one call. `pickled` is the exception itself, where it survives the way."""
+    """What went wrong in one call.
+
+    Attributes:
+        kind: one of "user", "timeout", "argument", "result", "load" and "mismatch".
+        type_name: the exception's type.
+        message: its text, at most about 64 K characters.
+        traceback: the traceback as text, at most about 64 K characters.
+        pickled: the exception itself, where it survives the way; None otherwise.
+    """
 
     kind: str
     type_name: str
@@ -28,19 +36,33 @@ class Failure(NamedTuple):
 
 def describe(error: BaseException, kind: str = USER, *, message: str | None = None) -> Failure:
     """Turn an exception into a failure that can always be sent."""
-    text = "".join(traceback.format_exception(_without_our_frames(error)))
-    if len(text) > _TEXT_LIMIT:
-        half = _TEXT_LIMIT // 2
-        text = f"{text[:half]}\n[... {len(text) - _TEXT_LIMIT} characters left out ...]\n{text[-half:]}"
-    said = _said(error) if message is None else message
-    return Failure(kind, type(error).__qualname__, said, text, _pickled(error))
+    text = said(error) if message is None else message
+    return Failure(
+        kind, type(error).__qualname__, _cut(text), _cut(_formatted(error)), _pickled(error)
+    )
 
 
-def _said(error: BaseException) -> str:
+def _formatted(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(_without_our_frames(error)))
+    except BaseException as broken:  # noqa: BLE001 - formatting runs code of the exception's class
+        return f"{type(error).__qualname__} (its traceback can't be made: {type(broken).__name__})"
+
+
+def said(error: BaseException) -> str:
+    """Return an exception's text, whatever its class thinks of that."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
+    except BaseException:  # noqa: BLE001 - a broken __str__ must not hide the failure
         return f"<{type(error).__qualname__} whose text can't be made>"
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _TEXT_LIMIT:
+        return text
+    half = _TEXT_LIMIT // 2
+    left_out = len(text) - _TEXT_LIMIT
+    return f"{text[:half]}\n[... {left_out} characters left out ...]\n{text[-half:]}"
 
 
 def _without_our_frames(error: BaseException) -> BaseException:
@@ -68,6 +90,6 @@ def _pickled(error: BaseException) -> bytes | None:
             return None
         back = pickle.loads(data)
         str(back)
-    except Exception:  # noqa: BLE001 - whatever user code raises means: it can't be sent
+    except BaseException:  # noqa: BLE001 - whatever user code raises means: it can't be sent
         return None
     return data if type(back) is type(error) else None

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._context import Context, Slot, enter, leave
 from ._envelope import PYTHON
-from ._failure import ARGUMENT, LOAD, MISMATCH, TIMEOUT, USER, Failure, describe
-from ._outcome import Outcome
+from ._failure import ARGUMENT, LOAD, MISMATCH, TIMEOUT, USER, Failure, describe, said
 from ._record import Record
 from ._values import decode_value
 
@@ -24,12 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ._envelope import Envelope
+    from ._outcome import Outcome
     from ._process import Process
 
     Emit = Callable[[Outcome], None]
 
 FLUSH_SECONDS = 0.001
 """Results wait at most about this long for company before they are sent."""
+
+LOADING = 0xFFFFFFFF
+"""Announced in place of a position while code and values are loaded for the calls."""
 
 
 class Invocation:
@@ -94,7 +97,6 @@ class Invocation:
     def load(self) -> None:
         """Load the function, run the initializer, put the environment in force."""
         started = perf_counter()
-        self.page[0] = self._announced  # a crash while loading is charged to the first call
         process, plan = self._process, self.plan
         process.enter_environment(plan.env)
         self._function = process.function(plan.function)
@@ -102,6 +104,9 @@ class Invocation:
         self._held = self._held or process.held(self._stored())
         self._shared = {name: self._held[stored] for name, stored in plan.shared.items()}
         self._record.load += perf_counter() - started
+
+    def _announce(self, position: int) -> None:
+        self.page[0] = self._announced + position
 
     def _fail_all(self, failure: Failure) -> Outcome:
         while True:
@@ -112,7 +117,7 @@ class Invocation:
 
     def _load_failure(self, error: BaseException) -> Outcome:
         name = getattr(error, "name", None)
-        message = f"the worker can't load the function or its values: {error}"
+        message = f"the worker can't load the function or its values: {said(error)}"
         if isinstance(error, ImportError):
             message += (
                 f"; module {name!r} is importable in the driver but not in the worker: workers get "
@@ -165,13 +170,14 @@ class Invocation:
         self._run_plain(emit)
         if self.plan.by_reference:
             self._process.wait_for(self._record.store_values())
-        return self._finish()
+        return self._record.outcome(final=True)
 
     def _begin(self) -> Outcome | None:
         refused = self.refuse()
         if refused is not None:
             return refused
-        self.page[0] = self._announced
+        self._announce(LOADING)
+        self._record.announce = self._announce
         try:
             if self.needs_fetching():
                 self._process.wait_for(self.fetch())
@@ -179,10 +185,6 @@ class Invocation:
         except BaseException as error:  # noqa: BLE001 - user code was imported and run
             return self._load_failure(error)
         return None
-
-    def _finish(self) -> Outcome:
-        self.page[0] = -1
-        return self._record.outcome(final=True)
 
     def _run_plain(self, emit: Emit | None) -> None:
         record, page, announced, claims = self._record, self.page, self._announced, self.claims
@@ -236,23 +238,24 @@ class Invocation:
         self._streams = stream and not self.plan.by_reference
         refused = self.refuse()
         if refused is None:
-            self.page[0] = self._announced
+            self._announce(LOADING)
             try:
                 if self.needs_fetching():
                     await self.fetch()
                 self.load()
-            except Exception as error:  # noqa: BLE001 - user code was imported and run
+            except BaseException as error:  # noqa: BLE001 - user code was imported and run
                 refused = self._load_failure(error)
         if refused is not None:
             emit(refused)
             return
         if self.plan.is_async:
+            self._announce(0)  # for all of them: they run side by side
             await self._run_tasks(emit)
         else:
             self._run_plain(None)
         if self.plan.by_reference:
             await self._record.store_values()
-        emit(self._finish())
+        emit(self._record.outcome(final=True))
 
     async def _run_tasks(self, emit: Emit) -> None:
         import asyncio
@@ -301,7 +304,7 @@ class Invocation:
 
     def recall(self) -> list[int]:
         """Take back every call that has not begun. Safe from any thread."""
-        taken = []
+        taken: list[int] = []
         while True:
             try:
                 taken.append(self.pending.pop())
@@ -345,8 +348,8 @@ def _claim(claims: deque[tuple[int, float]] | None) -> None:
 def _failure(error: BaseException, kind: str) -> Failure:
     if kind == ARGUMENT:
         message = (
-            f"the worker can't read the call's input: {error}; what the input is made of must be "
-            "importable in the worker"
+            f"the worker can't read the call's input: {said(error)}; what the input is made of "
+            "must be importable in the worker"
         )
         return describe(error, ARGUMENT, message=message)
     return describe(error)

@@ -10,6 +10,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._envelope import places_from_wire, places_to_wire
 from ._failure import Failure
 from ._values import Encoded
 from ._wire import OUTCOME, WireError, load_head, pack
@@ -17,11 +18,14 @@ from ._wire import OUTCOME, WireError, load_head, pack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 
 class Phases(NamedTuple):
-    """Seconds spent on an invocation's calls, apart from running them; `fetch` and `load` come once."""
+    """Seconds spent on an invocation's calls, apart from running them.
+
+    `fetch` and `load` come once, in the first outcome.
+    """
 
     fetch: float = 0.0  # shared values and refs read from the store
     load: float = 0.0  # function unpickled, imports, initializer
@@ -58,7 +62,7 @@ class Outcome:
     failures: dict[int, Failure] = field(default_factory=dict[int, Failure])
     logs: dict[int, str] = field(default_factory=dict[int, str])
     busy: float = 0.0
-    phases: Phases = Phases()
+    phases: Phases = Phases()  # noqa: RUF009 - immutable
     cold: bool = False
     peak_memory: int = 0
     final: bool = False
@@ -67,10 +71,9 @@ class Outcome:
 
     def to_frame(self) -> list[Buffer]:
         """Lay the outcome out for a byte stream."""
-        positions = self.positions
         head = (
             self.flight,
-            (positions.start, len(positions)) if isinstance(positions, range) else list(positions),
+            places_to_wire(self.positions),
             tuple(self.values),
             self.run.tobytes(),
             {place: tuple(failure) for place, failure in self.failures.items()},
@@ -93,7 +96,7 @@ class Outcome:
             logs, busy, phases, cold, peak_memory, final, lacks = others
             return cls(
                 flight=flight,
-                positions=range(where[0], sum(where)) if isinstance(where, tuple) else where,
+                positions=places_from_wire(where),
                 values=Encoded(*values),
                 run=array("d", run),
                 failures={place: Failure(*failure) for place, failure in failures.items()},
@@ -106,6 +109,6 @@ class Outcome:
                 lacks=lacks,
                 segments=rest,
             )
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             msg = f"an outcome has another shape than this driver knows: {error}"
             raise WireError(msg) from error

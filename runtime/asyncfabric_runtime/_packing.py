@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ._values import dump
 
 if TYPE_CHECKING:
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 _MAGIC = b"AFO1"
+_HEADER = struct.Struct("!4sI")
 _ALIGNMENT = 64
 
 
@@ -31,7 +32,7 @@ def pack_object(value: object, limit: int | None = None) -> list[Buffer]:
     data, buffers = dump(value, limit)
     parts: list[Buffer] = [data, *buffers]
     lengths = [memoryview(part).nbytes for part in parts]
-    header = _MAGIC + struct.pack(f"!I{len(parts)}Q", len(parts), *lengths)
+    header = _HEADER.pack(_MAGIC, len(parts)) + struct.pack(f"!{len(parts)}Q", *lengths)
     pieces: list[Buffer] = [header]
     offset = len(header)
     for part, length in zip(parts, lengths, strict=True):
@@ -44,17 +45,24 @@ def pack_object(value: object, limit: int | None = None) -> list[Buffer]:
 
 
 def unpack_object(data: Buffer) -> Any:  # noqa: ANN401 - the user's value
-    """Read a stored object. Runs code: check its digest first. Buffers are read-only views of `data`."""
+    """Read a stored object. Runs code: check its digest first.
+
+    Large buffers (numpy arrays) are read-only views of `data`. Raises `ValueError` for bytes that
+    are no stored object, and whatever the value's own reconstruction raises.
+    """
     view = memoryview(data).toreadonly()
-    if view[:4] != _MAGIC:
-        msg = "this is not an object that asyncfabric stored"
-        raise ValueError(msg)
-    (count,) = struct.unpack_from("!I", view, 4)
-    lengths = struct.unpack_from(f"!{count}Q", view, 8)
-    offset = 8 + 8 * count
-    parts = []
+    parts: list[memoryview] = []
+    try:
+        magic, count = _HEADER.unpack_from(view)
+        lengths = struct.unpack_from(f"!{count}Q", view, _HEADER.size)
+    except struct.error:
+        magic, lengths = b"", ()
+    offset = _HEADER.size + 8 * len(lengths)
     for length in lengths:
         offset += -offset % _ALIGNMENT
         parts.append(view[offset : offset + length])
         offset += length
+    if magic != _MAGIC or not parts or offset != len(view):
+        msg = "this is not an object that asyncfabric stored, or it is damaged; store it again"
+        raise ValueError(msg)
     return pickle.loads(parts[0], buffers=parts[1:])

@@ -45,7 +45,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle is untyp
     """
 
     def __init__(self, file: Any, buffer_callback: Callable[[PickleBuffer], Any]) -> None:  # noqa: ANN401
-        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] # cloudpickle is untyped
+            file, protocol=5, buffer_callback=buffer_callback
+        )
 
     def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - the hook's signature
         """Reduce exceptions with an `__init__` of their own by state, unless they say how."""
@@ -53,4 +55,4 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle is untyp
             kind = type(obj)
             if _python_init(kind) and kind.__reduce__ in _BUILTIN_REDUCTIONS:
                 return rebuild_exception, (kind, obj.args, dict(obj.__dict__))
-        return super().reducer_override(obj)
+        return super().reducer_override(obj)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Mapping
 
-    from asyncfabric_storage import Buffer
-
     from ._envelope import Envelope, Plan
 
 T = TypeVar("T")
@@ -52,9 +50,10 @@ class Process:
 
     def __init__(self) -> None:
         self.invocations = 0
-        self._code: _Recent[Buffer] = _Recent(CODE_KEPT)
+        self._code: _Recent[bytes] = _Recent(CODE_KEPT)
         self._functions: _Recent[Callable[..., Any]] = _Recent(CODE_KEPT)
         self._values: _Recent[Any] = _Recent(VALUES_KEPT)
+        self._fetching: dict[str, asyncio.Future[Any]] = {}
         self._initialized: dict[str, BaseException | None] = {}
         self._environment: Mapping[str, str] | None = None
         self._replaced: dict[str, str | None] = {}
@@ -63,7 +62,8 @@ class Process:
     def lacks(self, envelope: Envelope) -> list[str]:
         """Keep the code that came along; return the digests of what is still missing."""
         for name, data in envelope.attachments.items():
-            self._code.put(name, data)
+            # Copied: a view would keep the whole frame, with the inputs that came along.
+            self._code.put(name, bytes(data))
         plan = envelope.plan
         needed = [plan.function] if plan.initializer is None else [plan.function, plan.initializer]
         return [name for name in needed if name not in self._functions and name not in self._code]
@@ -80,13 +80,28 @@ class Process:
 
     async def values(self, plan: Plan, names: list[str]) -> dict[str, Any]:
         """Return stored values by digest; each is fetched and decoded once per process."""
-        found = {}
+        import asyncio
+
+        found: dict[str, Any] = {}
         for name in names:
-            if name not in self._values:
-                store = open_shared_store(plan.store_url)
-                self._values.put(name, await read_object(store, name))
-            found[name] = self._values.get(name)
+            if name in self._values:
+                found[name] = self._values.get(name)
+                continue
+            fetching = self._fetching.get(name)
+            if fetching is None:
+                fetching = asyncio.ensure_future(self._fetch(plan, name))
+                self._fetching[name] = fetching
+            # Other invocations may wait for it, too.
+            found[name] = await asyncio.shield(fetching)
         return found
+
+    async def _fetch(self, plan: Plan, name: str) -> Any:  # noqa: ANN401 - the user's value
+        try:
+            value = await read_object(open_shared_store(plan.store_url), name)
+            self._values.put(name, value)
+            return value
+        finally:
+            del self._fetching[name]
 
     def held(self, names: list[str]) -> dict[str, Any]:
         """Return values that `holds` has promised."""
@@ -99,7 +114,7 @@ class Process:
         if name not in self._initialized:
             try:
                 self.function(name)()
-            except Exception as error:
+            except BaseException as error:
                 self._initialized[name] = error
                 raise
             self._initialized[name] = None

@@ -17,7 +17,9 @@ from ._stores import open_shared_store
 from ._values import Encoded, all_plain, encode_value
 
 if TYPE_CHECKING:
-    from asyncfabric_storage import Buffer
+    from collections.abc import Callable
+
+    from asyncfabric_storage._buffers import Buffer
 
     from ._capture import Transcript
     from ._envelope import Plan
@@ -33,6 +35,8 @@ class Record:
         self._clock = process_time if plan.is_async else perf_counter
         self._since = self._clock()
         self.transcripts: dict[int, Transcript] = {}
+        self.announce: Callable[[int], None] | None = None
+        """Told which call's result is about to be pickled: that may kill the process."""
         self.fetch = self.load = self.deserialize = 0.0
         self.clear()
 
@@ -59,13 +63,19 @@ class Record:
         store = open_shared_store(self._plan.store_url)
         kept: list[tuple[int, Ref[Any], float]] = []
         for position, value, seconds in zip(self.positions, self.values, self.run, strict=True):
+            if self.announce is not None:
+                self.announce(position)
             try:
                 pieces = pack_object(value)
-            except Exception as error:  # noqa: BLE001 - the user's own reduction failed
+            except BaseException as error:  # noqa: BLE001 - the user's own reduction failed
                 self.failures[position] = unsendable(value, error)
                 continue
             name = digest(pieces)
-            await store.put(object_key(name), pieces)
+            try:
+                await store.put(object_key(name), pieces)
+            except Exception as error:  # noqa: BLE001 - the store's failure is the call's
+                self.failures[position] = describe(error)
+                continue
             size = sum(memoryview(piece).nbytes for piece in pieces)
             kept.append((position, Ref(name, size, store.url), seconds))
         self.positions = [position for position, _, _ in kept]
@@ -77,10 +87,8 @@ class Record:
         """Encode what was gathered and start anew."""
         started = perf_counter()
         segments: list[Buffer] = []
-        if all_plain(self.values):
-            encoded = Encoded(None, self.values)
-        else:
-            encoded = self._encode(segments)
+        plain = all_plain(self.values)
+        encoded = Encoded(None, self.values) if plain else self._encode(segments)
         positions = self.positions
         if positions and positions[-1] - positions[0] + 1 == len(positions) == len(set(positions)):
             span: Any = range(positions[0], positions[-1] + 1)
@@ -124,9 +132,11 @@ class Record:
         positions: list[int] = []
         run: array[float] = array("d")
         for position, value, seconds in zip(self.positions, self.values, self.run, strict=True):
+            if self.announce is not None:
+                self.announce(position)
             try:
                 kind, body = encode_value(value, segments)
-            except Exception as error:  # noqa: BLE001 - the user's own reduction failed
+            except BaseException as error:  # noqa: BLE001 - the user's own reduction failed
                 self.failures[position] = unsendable(value, error)
                 continue
             kinds.append(kind)
@@ -137,7 +147,7 @@ class Record:
         return Encoded(bytes(kinds), bodies)
 
 
-def unsendable(value: object, error: Exception) -> Failure:
+def unsendable(value: object, error: BaseException) -> Failure:
     """Tell that a result can't be pickled, and which part of it is to blame."""
     from ._blame import blame
 

@@ -62,7 +62,8 @@ def refs_in(value: object) -> list[Ref[Any]]:
     if type(value) is Ref:
         return [value]
     if type(value) is tuple:
-        return [item for item in value if type(item) is Ref]
+        members: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
+        return [item for item in members if type(item) is Ref]
     return []
 
 
@@ -70,6 +71,9 @@ def with_values(value: Any, held: dict[str, Any]) -> Any:  # noqa: ANN401 - the 
     """Put the values held by digest in the place of the refs."""
     if type(value) is Ref:
         return held[value.digest]
-    if type(value) is tuple and any(type(item) is Ref for item in value):
-        return tuple(held[item.digest] if type(item) is Ref else item for item in value)
-    return value
+    if type(value) is tuple:
+        members: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
+        if any(type(item) is Ref for item in members):
+            return tuple(held[item.digest] if type(item) is Ref else item for item in members)
+    whole: Any = value  # pyright: ignore[reportUnknownVariableType]
+    return whole

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ._wire import PREFIX, parse_prefix, split
 
 if TYPE_CHECKING:
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 _BATCH = 64
 """Buffers handed to one sendmsg; the system's own limit is 1,024."""

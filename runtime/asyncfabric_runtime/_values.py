@@ -1,24 +1,24 @@
 """How users' values travel: several to a frame, each readable on its own.
 
-Values of the immutable built-in types stand in the frame's head as themselves, so a frame of numbers
-is one pickle. Every other value is pickled separately: two calls never share a mutable object
-because they happened to share an invocation. Large buffers (numpy arrays, bytes) leave the pickle
-by protocol 5 and travel as segments of their own, uncopied.
+Values of the immutable built-in types stand in the frame's head as themselves, so a frame of
+numbers is one pickle. Every other value is pickled separately: two calls never share a mutable
+object because they happened to share an invocation. Large buffers (numpy arrays, bytes) leave the
+pickle by protocol 5 and travel as segments of their own, uncopied.
 """
 
 from __future__ import annotations
 
 import pickle
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 SEGMENT_BYTES = 64 * 1024
-"""A buffer of at least this many bytes becomes a segment of its own; smaller ones are cheaper to copy."""
+"""A buffer of at least so many bytes becomes a segment of its own; smaller ones are copied."""
 
 _ATOMS = frozenset((int, float, complex, bool, type(None), str, bytes))
 _SIZED = frozenset((str, bytes))
@@ -77,25 +77,26 @@ def dump(value: object, limit: int | None = None) -> tuple[bytes, list[memoryvie
         return False
 
     file = _Parts(limit)
-    Pickler(file, buffer_callback=keep_inside).dump(value)
+    pickler: Any = Pickler(file, buffer_callback=keep_inside)
+    pickler.dump(value)
     return file.joined(), buffers
 
 
-def is_plain(value: object) -> bool:
+def is_plain(value: Any) -> bool:  # noqa: ANN401 - looked at by its exact type
     """Tell whether a value stands in a head as itself."""
-    kind = type(value)
+    kind: type = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _SIZED:
-        return len(value) < SEGMENT_BYTES  # type: ignore[arg-type]
+        return len(value) < SEGMENT_BYTES
     if kind is tuple:
-        return all(type(item) in _ATOMS and is_plain(item) for item in value)  # type: ignore[attr-defined]
+        return all(type(item) in _ATOMS and is_plain(item) for item in value)
     return kind in _ATOMS
 
 
-def all_plain(values: Sequence[object]) -> bool:
+def all_plain(values: Sequence[Any]) -> bool:
     """Tell whether every value stands in a head as itself; built for long sequences of numbers."""
     kinds = set(map(type, values))
     if tuple in kinds and kinds == {tuple}:
-        if not set(map(type, chain.from_iterable(values))) <= _ATOMS:  # type: ignore[arg-type]
+        if not set(map(type, chain.from_iterable(values))) <= _ATOMS:
             return False
         return all(map(is_plain, values))
     if not kinds <= _ATOMS:
@@ -104,7 +105,9 @@ def all_plain(values: Sequence[object]) -> bool:
 
 
 def encode_value(
-    value: object, segments: list[Buffer], limit: int | None = None
+    value: Any,  # noqa: ANN401 - the user's
+    segments: list[Buffer],
+    limit: int | None = None,
 ) -> tuple[int, Any]:
     """Encode one value; large buffers are appended to `segments`. Raises as `dump` does."""
     if is_plain(value):
@@ -128,7 +131,8 @@ def decode_value(kind: int, body: Any, segments: Sequence[memoryview]) -> Any:  
     if kind == PICKLED:
         return pickle.loads(body)
     if kind == RAW:
-        return bytes(segments[body])
-    first, count = body
-    data, *buffers = segments[first : first + count]
+        segment: int = body
+        return bytes(segments[segment])
+    place, count = cast("tuple[int, int]", body)
+    data, *buffers = segments[place : place + count]
     return pickle.loads(data, buffers=buffers)

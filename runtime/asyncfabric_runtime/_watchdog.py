@@ -79,6 +79,8 @@ class Watchdog:
         frame = sys._current_frames().get(self._main or 0)  # noqa: SLF001 - the documented way
         stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
         failure = timed_out(timeout, f"The attempt was ended here:\n{stack}")
-        self._give_back(invocation)
-        self._answer(invocation.answer_for(position, failure))
-        os._exit(RETIRED)
+        try:
+            self._give_back(invocation)
+            self._answer(invocation.answer_for(position, failure))
+        finally:
+            os._exit(RETIRED)

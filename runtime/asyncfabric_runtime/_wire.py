@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 WIRE_VERSION = 1
 ACCEPTED_VERSIONS = (1,)
@@ -33,6 +33,7 @@ KINDS = frozenset((INVOKE, OUTCOME, HELLO, READY, RECALL, RETURNED))
 PREFIX = struct.Struct("!2sBBIQ")
 _MAGIC = b"AF"
 _MAX_SEGMENTS = 1 << 24
+_MAX_BYTES = 1 << 40
 
 
 class WireError(Exception):
@@ -87,14 +88,14 @@ def parse_prefix(data: Buffer) -> tuple[int, int, int]:
             "install the same asyncfabric release on both sides"
         )
         raise WireError(msg)
-    if kind not in KINDS or not 1 <= count <= _MAX_SEGMENTS or size < 8 * count:
+    if kind not in KINDS or not 1 <= count <= _MAX_SEGMENTS or not 8 * count <= size <= _MAX_BYTES:
         msg = f"a frame's prefix makes no sense: kind {kind}, {count} segments, {size} bytes"
         raise WireError(msg)
     return kind, count, size
 
 
 def split(body: memoryview, count: int) -> list[memoryview]:
-    """Cut what follows a prefix into its segments; raises `WireError` where lengths don't add up."""
+    """Cut what follows a prefix into its segments. Raises `WireError` if they don't add up."""
     if count == 1:
         lengths: tuple[int, ...] = (int.from_bytes(body[:8]),)
     else:
@@ -103,7 +104,7 @@ def split(body: memoryview, count: int) -> list[memoryview]:
     if offset + sum(lengths) != len(body):
         msg = "a frame's segments do not add up to its length: the stream is damaged"
         raise WireError(msg)
-    segments = []
+    segments: list[memoryview] = []
     for length in lengths:
         segments.append(body[offset : offset + length])
         offset += length

@@ -8,7 +8,7 @@ of the driver, with which the worker ends at once.
 from __future__ import annotations
 
 import faulthandler
-import logging
+import io
 import mmap
 import os
 import signal
@@ -16,9 +16,9 @@ import socket
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ._capture import Tee, log_handler
+from ._capture import Tee
 from ._context import become_worker, running_transcript
 from ._envelope import PYTHON, Envelope
 from ._invocation import Invocation
@@ -61,7 +61,7 @@ class LocalWorker:
         self._active: dict[int, Invocation] = {}
         self._waiting: deque[Invocation] = deque()
         self._refused: set[int] = set()
-        self._latest = 0
+        self._admitted = 0
         # Held while a flight becomes active or is refused: a recall may overtake its envelope.
         self._flights = threading.Lock()
         self._watchdog: Watchdog | None = None
@@ -70,9 +70,14 @@ class LocalWorker:
         """Greet the driver, then run what it sends until it closes the socket."""
         self._page[0] = _IDLE
         become_worker()
-        sys.stdout = Tee(sys.stdout, running_transcript)  # type: ignore[assignment] # a text stream
-        sys.stderr = Tee(sys.stderr, running_transcript)  # type: ignore[assignment]
-        logging.getLogger().addHandler(log_handler())
+        stdout: Any = sys.stdout
+        if isinstance(stdout, io.TextIOWrapper):
+            # A worker is ended without ceremony: what is printed must not wait in a buffer.
+            stdout.reconfigure(line_buffering=True)
+        # Logging needs nothing more: it finds its stream, last resort or configured by user code,
+        # through sys.stderr.
+        sys.stdout = Tee(sys.stdout, running_transcript)
+        sys.stderr = Tee(sys.stderr, running_transcript)
         threading.Thread(target=self._obey, name="asyncfabric-control", daemon=True).start()
         self._work.send(pack(READY, (os.getpid(), PYTHON)))
         while True:
@@ -98,7 +103,7 @@ class LocalWorker:
             return None
         envelope = Envelope.from_segments(segments)
         with self._flights:
-            self._latest = envelope.flight
+            self._admitted += 1
             if envelope.flight in self._refused:
                 self._refused.discard(envelope.flight)
                 return None
@@ -128,8 +133,9 @@ class LocalWorker:
     def _close(self, invocation: Invocation, final: Outcome) -> None:
         with self._flights:
             self._active.pop(invocation.envelope.flight, None)
-        self._page[0] = _IDLE
         self._answer(final)
+        if not self._active:
+            self._page[0] = _IDLE
 
     def _answer(self, outcome: Outcome) -> None:
         try:
@@ -194,10 +200,16 @@ class LocalWorker:
                 self._recall(*load_head(segments[0]))
         os._exit(0)
 
-    def _recall(self, flight: int, stop: bool, positions: list[int] | None) -> None:  # noqa: FBT001
+    def _recall(
+        self,
+        flight: int,
+        number: int,
+        stop: bool,  # noqa: FBT001 - as it came
+        positions: list[int] | None,
+    ) -> None:
         with self._flights:
             invocation = self._active.get(flight)
-            overtook = invocation is None and flight > self._latest
+            overtook = number > self._admitted
             if overtook:
                 self._refused.add(flight)
         if invocation is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from asyncfabric_storage import Buffer
+    from asyncfabric_storage._buffers import Buffer
 
 _CHUNK = 256 * 1024
 _READS = 16
@@ -70,13 +70,16 @@ class Channel:
                     sent = 0
                 except OSError:
                     return  # the peer is dead; its end is noticed by reading
-                if sent == len(piece):  # type: ignore[arg-type] # bytes, by construction
+                if sent == memoryview(piece).nbytes:
                     return
                 self._waiting.append(memoryview(piece)[sent:])
                 self._loop.add_writer(self._socket.fileno(), self._writable)
                 return
             self._loop.add_writer(self._socket.fileno(), self._writable)
-        self._waiting.extend(memoryview(piece).cast("B") for piece in frame if len(piece))  # type: ignore[arg-type]
+        for piece in frame:
+            view = memoryview(piece)
+            if view.nbytes:
+                self._waiting.append(view.cast("B"))
         self._writable()
 
     def _writable(self) -> None:

@@ -13,7 +13,7 @@ from ._process import WorkerProcess
 from ._worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from asyncfabric.backends._protocol import Receiver
     from asyncfabric_runtime import Envelope, Outcome, Plan
@@ -22,8 +22,6 @@ STALL_SECONDS = 0.01
 """A worker that answers nothing for so long gives back what is queued behind the call it is at."""
 STOP_GRACE_SECONDS = 0.1
 """How long a cancelled call may go on before its worker is stopped."""
-TIMEOUT_GRACE_SECONDS = 1.0
-"""How long past its timeout a call may hang before the driver kills the worker itself."""
 CLOSE_GRACE_SECONDS = 2.0
 _DEATHS = 5
 """Workers that may die one after another, per process, with no answer in between."""
@@ -71,10 +69,11 @@ class LocalBackend:
         try:
             process = await asyncio.shield(start)
         except asyncio.CancelledError:
-            process = await start
-            process.kill()
-            process.watch(lambda: None)
-            process.release()
+            with contextlib.suppress(OSError):
+                process = await start
+                process.kill()
+                process.release()
+                await loop.run_in_executor(None, process.wait)
             raise
         except OSError as error:
             self._break(WorkerCrashed(f"a worker process can't be started: {error}"))
@@ -236,9 +235,9 @@ class LocalBackend:
                 worker.dismiss()
             return
         running = worker.running()
-        if running is not None and running[0] == flight:
-            if positions is None or running[1] in positions:
-                worker.dismiss()
+        at_it = running is not None and running[0] == flight
+        if running is not None and at_it and (positions is None or running[1] in positions):
+            worker.dismiss()
 
     # -- watching -------------------------------------------------------------------------------
 
@@ -261,19 +260,17 @@ class LocalBackend:
                     if (load.left > 1 or len(worker.loads) > 1) and not load.recalled:
                         load.recalled = True
                         worker.recall(flight, (), stop=False)
-            timeout = min(
-                (load.timeout for load in plain if load.timeout is not None), default=None
-            )
-            if timeout is not None:
-                if now - worker.answered_at > timeout + TIMEOUT_GRACE_SECONDS:
-                    worker.timed_out = timeout
+            limits = [load.timeout for load in worker.loads.values() if load.timeout is not None]
+            if limits:
+                worker.timed_out = worker.overdue(now)
+                if worker.timed_out is not None:
                     worker.dismiss()
-                again = again or min(0.25, timeout)
+                again = again or min(0.25, *limits)
         if again is None:
             self._ticking = False
         else:
             self._later(again, self._tick)
 
-    def _later(self, seconds: float, what: partial[None] | object) -> None:
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
         assert self._loop is not None  # noqa: S101 - it is open
-        self._loop.call_later(seconds, what)  # type: ignore[arg-type]
+        self._loop.call_later(seconds, what)

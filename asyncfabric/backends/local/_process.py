@@ -29,6 +29,8 @@ _START = (
 class WorkerProcess:
     """A spawned worker: a fresh interpreter that imports the runtime and nothing of the user's.
 
+    Raises `OSError` where the system refuses a process or a descriptor.
+
     Attributes:
         work: our end of the stream of envelopes and outcomes.
         control: our end of the stream of recalls.
@@ -36,14 +38,14 @@ class WorkerProcess:
     """
 
     def __init__(self) -> None:
-        self.work, their_work = socket.socketpair()
-        self.control, their_control = socket.socketpair()
-        self.work.setblocking(False)
-        self.control.setblocking(False)
-        with their_work, their_control, tempfile.TemporaryFile() as file:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            self.work, their_work = _socket_pair(ours, theirs)
+            self.control, their_control = _socket_pair(ours, theirs)
+            file = theirs.enter_context(tempfile.TemporaryFile())
             file.truncate(mmap.PAGESIZE)
-            self._map = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+            self._map = ours.enter_context(mmap.mmap(file.fileno(), mmap.PAGESIZE))
             self.page = memoryview(self._map).cast("q")
+            ours.callback(self.page.release)
             self.page[0] = -1
             inherited = (their_work.fileno(), their_control.fileno(), file.fileno())
             packages = (asyncfabric_runtime, asyncfabric_storage)
@@ -52,7 +54,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [
                     sys.executable,
-                    "-P",  # a module of the working directory must not stand before the standard library
+                    "-P",  # modules of the working directory don't hide the standard library's
                     "-c",
                     _START.format(path=path, fds=", ".join(map(str, inherited))),
                 ],
@@ -61,6 +63,7 @@ class WorkerProcess:
                 # Out of the terminal's process group: Ctrl-C is for the driver to handle.
                 process_group=0,
             )
+            ours.pop_all()  # they stay open: the worker is there
         self.pid = self._process.pid
 
     def watch(self, on_exit: Callable[[], None]) -> None:
@@ -70,10 +73,14 @@ class WorkerProcess:
         """
 
         def wait() -> None:
-            self._process.wait()
+            self.wait()
             on_exit()
 
         threading.Thread(target=wait, name=f"asyncfabric-wait-{self.pid}", daemon=True).start()
+
+    def wait(self) -> None:
+        """Wait until the process has ended, blocking."""
+        self._process.wait()
 
     def kill(self) -> None:
         """End the process at once, whatever it does."""
@@ -103,23 +110,32 @@ class WorkerProcess:
         if timed_out is not None:
             return AttemptTimeout(
                 f"the attempt did not finish within timeout={timed_out:g} s, nor could the worker "
-                f"interrupt it, so worker {self.pid} was killed; give a larger timeout= or smaller inputs"
+                f"interrupt it, so worker {self.pid} was killed; give a larger timeout= or smaller "
+                "inputs"
             )
         if code is not None and code < 0:
             name = _signal_name(-code)
             if -code == signal.SIGKILL and kills_for_memory() > self._kills:
                 return OutOfMemory(
-                    f"worker {self.pid} was killed because the machine ran out of memory; use fewer "
-                    "processes (local://?processes=N) or smaller inputs"
+                    f"worker {self.pid} was killed because the machine ran out of memory; use "
+                    "fewer processes (local://?processes=N) or smaller inputs"
                 )
             return WorkerCrashed(
-                f"worker {self.pid} died of {name} while it ran this call; what it wrote last is on "
-                "the driver's standard error"
+                f"worker {self.pid} died of {name} while it ran this call; what it wrote last is "
+                "on the driver's standard error"
             )
         return WorkerCrashed(
-            f"worker {self.pid} ended with status {code} while it ran this call: the function, or a "
-            "library it uses, ended the process (os._exit?)"
+            f"worker {self.pid} ended with status {code} while it ran this call: the function, or "
+            "a library it uses, ended the process (os._exit?)"
         )
+
+
+def _socket_pair(
+    ours: contextlib.ExitStack, theirs: contextlib.ExitStack
+) -> tuple[socket.socket, socket.socket]:
+    here, there = socket.socketpair()
+    here.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    return ours.enter_context(here), theirs.enter_context(there)
 
 
 def _signal_name(number: int) -> str:
@@ -130,7 +146,7 @@ def _signal_name(number: int) -> str:
 
 
 def kills_for_memory() -> int:
-    """Return how often the kernel has killed a process for lack of memory; 0 where it doesn't tell."""
+    """Return how many processes the kernel killed for lack of memory; 0 where it doesn't tell."""
     try:
         text = Path("/proc/vmstat").read_text(encoding="ascii")
     except OSError:

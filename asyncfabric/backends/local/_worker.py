@@ -6,10 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from asyncfabric_runtime import Outcome
+from asyncfabric_runtime._invocation import LOADING
 from asyncfabric_runtime._wire import HELLO, OUTCOME, READY, RECALL, RETURNED, load_head, pack
 
 from ._channel import Channel
-from ._process import WorkerProcess
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from asyncfabric_runtime import Envelope
 
     from ._pool import LocalBackend
+    from ._process import WorkerProcess
 
 TASKS = 128
 """Coroutine calls on one worker at most, about."""
 SOON = 0.005
 """A worker is given its next invocation when the present one should end within so many seconds."""
+TIMEOUT_GRACE = 1.0
+"""How many seconds past its timeout a call may hang before the driver kills the worker itself."""
 
 
 class Load:
     """An invocation on a worker."""
 
-    __slots__ = ("cancelled", "is_async", "left", "recalled", "seconds", "timeout")
+    __slots__ = ("cancelled", "is_async", "left", "number", "recalled", "seconds", "timeout")
 
-    def __init__(self, envelope: Envelope, seconds: float | None) -> None:
+    def __init__(self, envelope: Envelope, seconds: float | None, number: int) -> None:
+        self.number = number  # how many the worker was sent before it, and one
         self.left = len(envelope.indices)
         self.is_async = envelope.plan.is_async
         self.timeout = envelope.plan.timeout
@@ -57,6 +61,8 @@ class Worker:
         self.known: set[str] = set()
         self._pool = pool
         self._loop = loop
+        self._sent = 0
+        self._seen = (0, 0.0)
         self._path: list[str] = []
         self._channel = Channel(loop, process.work, self._on_frame, self._on_end)
         self._share_path()
@@ -98,12 +104,13 @@ class Worker:
             self._share_path()
         if not self.loads:
             self.answered_at = self._loop.time()
-        self.loads[envelope.flight] = Load(envelope, seconds)
+        self._sent += 1
+        self.loads[envelope.flight] = Load(envelope, seconds, self._sent)
         self._channel.send(envelope.to_frame())
 
     def _share_path(self) -> None:
         """Give the worker the driver's present sys.path: code imports from it."""
-        path = [entry for entry in sys.path if isinstance(entry, str)]
+        path = list(sys.path)
         if path != self._path:
             self._path = path
             self._channel.send(pack(HELLO, (path,)))
@@ -111,7 +118,7 @@ class Worker:
     def recall(self, flight: int, positions: Collection[int] | None, *, stop: bool) -> None:
         """Ask for the calls that have not begun."""
         chosen = None if positions is None else list(positions)
-        (frame,) = pack(RECALL, (flight, stop, chosen))
+        (frame,) = pack(RECALL, (flight, self.loads[flight].number, stop, chosen))
         try:
             self.process.control.send(frame)
         except OSError:
@@ -155,7 +162,30 @@ class Worker:
     def running(self) -> tuple[int, int] | None:
         """Return the invocation and place of the plain call that the worker announced last."""
         announced = self.process.page[0]
-        return None if announced < 0 else (announced >> 32, announced & 0xFFFFFFFF)
+        if announced < 0:
+            return None
+        position = announced & LOADING
+        # A crash while code is loaded is charged to the first call.
+        return announced >> 32, 0 if position == LOADING else position
+
+    def overdue(self, now: float) -> float | None:
+        """Return the timeout that the worker has outlived without an answer, or None.
+
+        It enforces timeouts itself, but can't while a call keeps the interpreter lock or, of a
+        coroutine function, the event loop. Loading code and values doesn't count.
+        """
+        announced = self.process.page[0]
+        if announced != self._seen[0]:
+            self._seen = announced, now
+        load = self.loads.get(announced >> 32)
+        if load is None or announced & LOADING == LOADING:
+            return None
+        timeout = load.timeout
+        if load.is_async:
+            limits = [each.timeout for each in self.loads.values() if each.timeout is not None]
+            timeout = min(limits, default=None)
+        since = max(self._seen[1], self.answered_at)
+        return timeout if timeout is not None and now - since > timeout + TIMEOUT_GRACE else None
 
     def dismiss(self) -> None:
         """Kill the process on purpose: nobody waits for what it does."""
