@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import os
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric_runtime import Plan, Ref
@@ -51,13 +50,13 @@ class Launch:
         ordered: bool = False,
         fail_fast: bool = False,
     ) -> None:
-        self.job = uuid.uuid4().hex
+        self.job = os.urandom(16).hex()
         self._core = core
         self._settings = settings
         self._function = function
         self._convention = convention
         self._shared = dict(shared or {})
-        self._seed = secrets.randbits(128) if seed is None else seed
+        self._seed = int.from_bytes(os.urandom(16)) if seed is None else seed
         self._by_reference = by_reference
         self._code: list[Shipped] | None = None
         self._preparing = False

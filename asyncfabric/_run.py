@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from asyncfabric_runtime import Outcome
 
     from ._core import Core
-    from ._dispatch import Dispatcher
     from ._sources import Source
     from .scheduling import Batch, Block, FanOut
 
