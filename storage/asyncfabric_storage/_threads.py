@@ -1,8 +1,8 @@
 """Blocking file operations in a few threads, many for each wake-up of the event loop.
 
-`loop.run_in_executor` writes to the loop's wake-up pipe once an operation. Handing over at once
-what all threads have finished meanwhile takes 11 to 18 us a read of 1 KiB at 64 in flight instead
-of 26; the read itself takes 9 (2 cores, ext4, in the page cache).
+`loop.run_in_executor` wakes the loop for every operation. Here it is woken for all that has been
+finished meanwhile: through `get_many`, a read of 1 KiB takes 16 to 30 us instead of 50, of which
+9 are the read itself (2 cores, ext4, in the page cache).
 """
 
 import os
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-THREADS = 4
-"""Threads of one process, whatever the number of stores. More were not faster on any file system
-tried; fewer leave a cold disk idle."""
+THREADS = 2
+"""Threads of one process, whatever the number of stores. Small operations are a few system calls
+between which the GIL is wanted: 4 threads take 37 us a read where 2 take 28. Two, so that a large
+object does not stand in the way of all small ones."""
+
+_BATCH = 16
+"""Jobs after which a thread announces what it has finished, while there is more to do. Waking the
+loop for every job sets it and the threads fighting for the GIL."""
 
 
 class Job(Generic[_T]):
@@ -62,9 +67,11 @@ class _Inbox:
         self._announced = False
 
     def put(self, job: "Job[Any]") -> None:
-        """Add a finished job, from any thread."""
-        loop = job.future.get_loop()
+        """Add a finished job, from any thread; `announce` must follow."""
         self._finished.append(job)
+
+    def announce(self, loop: "asyncio.AbstractEventLoop") -> None:
+        """Have the event loop look at the finished jobs, from any thread."""
         # Two threads may both find it False: one wake-up too many, never one too few, since
         # `_drain` takes the mark away before it looks.
         if not self._announced:
@@ -159,15 +166,38 @@ def _start() -> "SimpleQueue[Job[Any]]":
 
 
 def _work(queue: "SimpleQueue[Job[Any]]") -> None:
+    from queue import Empty
+
+    unannounced: dict[_Inbox, asyncio.AbstractEventLoop] = {}
+    done = 0
     while True:
-        job = queue.get()
+        job: Job[Any] | None = None
+        if unannounced and done < _BATCH:
+            try:
+                job = queue.get_nowait()
+            except Empty:
+                job = None
+        if job is None:
+            # Nobody waits in vain: what is finished is announced before this thread may block.
+            _announce(unannounced)
+            done = 0
+            job = queue.get()
         if not (job.future.cancelled() or job.aborted):
             try:
                 job.result = job.work(job)
             except BaseException as error:  # noqa: BLE001  # it belongs to the caller
                 job.error = error
         job.inbox.put(job)
-        del job  # keep neither result nor data while waiting
+        unannounced[job.inbox] = job.future.get_loop()
+        done += 1
+        del job
+
+
+def _announce(inboxes: "dict[_Inbox, asyncio.AbstractEventLoop]") -> None:
+    # A function of its own, so that its variables keep no loop alive while the thread waits.
+    for inbox, loop in inboxes.items():
+        inbox.announce(loop)
+    inboxes.clear()
 
 
 def _forget() -> None:

@@ -100,7 +100,7 @@ async def test_100_000_objects_in_memory() -> None:
 
 
 async def test_100_000_objects_of_a_directory(tmp_path: Path) -> None:
-    """25,000 are written and deleted, and 50,000 read; the file system takes the most of it."""
+    """20,000 are written and deleted, and 60,000 read; the file system takes the most of it."""
     store = LocalStore(tmp_path)
     most = 0
     directories = 100  # as a file system likes it
@@ -110,16 +110,16 @@ async def test_100_000_objects_of_a_directory(tmp_path: Path) -> None:
         for number in range(count):
             if number % 1000 == 0:
                 most = max(most, len(asyncio.all_tasks()))
-            yield f"{number % directories}/{number % 25_000}"
+            yield f"{number % directories}/{number % 20_000}"
 
-    assert await store.put_many((key, key.encode()) for key in keys(25_000)) == 25_000
+    assert await store.put_many((key, key.encode()) for key in keys(20_000)) == 20_000
     count = 0
-    async for key, data in store.get_many(keys(50_000)):
+    async for key, data in store.get_many(keys(60_000)):
         assert data == key.encode()
         count += 1
-    assert count == 50_000
-    assert len([info async for info in store.list()]) == 25_000
-    assert await store.delete_many(keys(25_000)) == 25_000
+    assert count == 60_000
+    assert len([info async for info in store.list()]) == 20_000
+    assert await store.delete_many(keys(20_000)) == 20_000
     assert most <= 65
     assert list(tmp_path.iterdir()) == []
 
