@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from array import array
 
     from asyncfabric_runtime import Phases
 
-    from ._run import Run
 
 R = TypeVar("R")
 
@@ -87,6 +86,16 @@ class Answered:
         )
 
 
+class Owner(Protocol):
+    """The fan-out that a call belongs to."""
+
+    history: dict[int, list[Attempt]]
+
+    def cancel_call(self, index: int) -> None:
+        """Stop the call's work."""
+        ...
+
+
 class Call(asyncio.Future[R]):
     """One call of a fan-out: a real `asyncio.Future`, for `await`, `wait`, `gather`, `timeout`.
 
@@ -99,22 +108,22 @@ class Call(asyncio.Future[R]):
             keyword arguments where there are any.
     """
 
-    __slots__ = ("_offset", "_record", "_run", "index", "input")
+    __slots__ = ("_offset", "_owner", "_record", "index", "input")
 
     def __init__(
-        self, run: Run, index: int, value: object, loop: asyncio.AbstractEventLoop
+        self, owner: Owner, index: int, value: object, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(loop=loop)
         self.index = index
         self.input = value
-        self._run = run
+        self._owner = owner
         self._record: Answered | None = None
         self._offset = 0
 
     @property
     def attempts(self) -> list[Attempt]:
         """The attempts that ended, in order; the last one decided the call."""
-        attempts = list(self._run.history.get(self.index, ()))
+        attempts = list(self._owner.history.get(self.index, ()))
         if self._record is not None:
             error = None
             if self.done() and not self.cancelled():
@@ -137,5 +146,5 @@ class Call(asyncio.Future[R]):
         """Cancel the call and stop its work; return False if it has ended already."""
         cancelled = super().cancel(msg)
         if cancelled:
-            self._run.cancel_call(self.index)
+            self._owner.cancel_call(self.index)
         return cancelled

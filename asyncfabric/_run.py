@@ -18,11 +18,10 @@ from ._failures import annotate, exception_for
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from asyncfabric_runtime import Outcome
 
-    from ._core import Core
     from ._sources import Source
     from .scheduling import Batch, Block, FanOut
 
@@ -46,6 +45,30 @@ class Delivery(Protocol):
         ...
 
 
+class Pump(Protocol):
+    """What a run needs of the dispatcher that serves it; see `Dispatcher`."""
+
+    loop: asyncio.AbstractEventLoop
+    now: Callable[[], float]
+
+    def expect(self, run: Run) -> None: ...
+    def join(self, run: Run) -> None: ...
+    def leave(self, run: Run) -> None: ...
+    def wake(self, run: Run) -> None: ...
+    def serve(self, run: Run) -> None: ...
+    def recall(self, run: Run, flights: list[int]) -> None: ...
+    def cancel(self, flight: int, position: int) -> None: ...
+    def later(self, work: Coroutine[Any, Any, None]) -> None: ...
+
+
+class Home(Protocol):
+    """What a run needs of the Fabric that it belongs to; see `Core`."""
+
+    def bind(self) -> Pump:
+        """Return the dispatcher, or raise `RuntimeError` if the Fabric can't be used."""
+        ...
+
+
 class Run:
     """One fan-out of a dispatcher.
 
@@ -61,7 +84,7 @@ class Run:
 
     def __init__(
         self,
-        core: Core,
+        home: Home,
         fan_out: FanOut,
         delivery: Delivery,
         source: Source | None,
@@ -69,15 +92,15 @@ class Run:
         self.fan_out = fan_out
         self.plan: Plan = _NO_PLAN
         self.code: dict[str, bytes] = {}
-        self.keep: object = core
+        self.keep: object = home
         self.prepare: Callable[[Run], None] | None = None
         self.weight = 1.0
         self.delivery = delivery
         self.history: dict[int, list[Attempt]] = {}
         self.over = False
-        self.dispatcher = core.bind()
+        self.dispatcher = home.bind()
         self.loop = self.dispatcher.loop
-        self._core = weakref.ref(core)
+        self._home = weakref.ref(home)
         self._source = source
         self._input_error: BaseException | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -259,12 +282,12 @@ class Run:
 
         Raises `RuntimeError` where the Fabric can't be used any more.
         """
-        core = self._core()
-        if core is None:
+        home = self._home()
+        if home is None:
             msg = "the Fabric of this map is gone; keep it for as long as its maps are used"
             raise RuntimeError(msg)
-        core.bind()
-        self.keep = core
+        home.bind()
+        self.keep = home
         ready = self.fan_out.revive(undelivered)
         self.over = False
         if self.prepare is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from asyncfabric_runtime import Outcome
 from asyncfabric_runtime._invocation import LOADING
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from asyncfabric_runtime import Envelope
 
-    from ._pool import LocalBackend
     from ._process import WorkerProcess
 
 TASKS = 128
@@ -43,12 +42,18 @@ class Load:
         self.cancelled = 0
 
 
+class Pool(Protocol):
+    """Whom a worker tells what it hears; see `LocalBackend`."""
+
+    def on_ready(self) -> None: ...
+    def on_outcome(self, worker: Worker, outcome: Outcome, size: int) -> None: ...
+    def on_returned(self, flight: int, positions: list[int] | None) -> None: ...
+
+
 class Worker:
     """One worker process and the invocations on it."""
 
-    def __init__(
-        self, pool: LocalBackend, process: WorkerProcess, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, pool: Pool, process: WorkerProcess, loop: asyncio.AbstractEventLoop) -> None:
         self.process = process
         self.name = f"process {process.pid}"
         self.ready = False
