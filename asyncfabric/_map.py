@@ -146,7 +146,8 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
         This is what `asyncfabric.as_completed` iterates by.
         """
         run, _ = self._claim("iterated")
-        run.fan_out.tolerate()
+        if run.fan_out.tolerate():
+            run.wake()  # a failure had halted it
         block, place = await self._next("iterated")
         call: Call[R] = Call(run, block.first + place, block.inputs[place], run.loop)
         if block.error is not None:
@@ -179,12 +180,11 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
             self._place = 0
         place = self._place
         self._place = place + 1
+        fan_out.delivered += 1
         if block.error is not None and fan_out.fail_fast:
             self._raised = True
             run.finish(None)
-            return block, place
-        fan_out.delivered += 1
-        if fan_out.starved:
+        elif fan_out.starved:
             run.wake()
         return block, place
 

@@ -1,13 +1,13 @@
 """The decisions of a fan-out, without IO: no clock, no await, no random numbers of its own.
 
-`FanOut` decides for one map: what to launch next, what to try again, what is delivered and in which
-order. `Admission` decides among the maps of a Fabric: whose turn it is, and how many attempts may be
-in flight. Both are told what happened, with the time and a random number where they need one, and
-are asked what to do; `asyncfabric._dispatch` is their shell.
+`FanOut` decides for one map: what to launch next, what to try again, what is delivered and in what
+order. `Admission` decides among the maps of a Fabric: whose turn it is, and how many attempts may
+be in flight. Both are told what happened, with the time and a random number where they need one,
+and are asked what to do; `asyncfabric._dispatch` is their shell.
 """
 
 from ._admission import Admission as Admission
-from ._fanout import Batch as Batch
+from ._batch import Batch as Batch
 from ._fanout import FanOut as FanOut
 from ._order import Block as Block
 from ._order import InOrder as InOrder

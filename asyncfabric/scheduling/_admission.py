@@ -3,89 +3,162 @@
 Fan-outs take turns by start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each carries a
 virtual time that advances by the work it launches over its weight, and the one that is furthest
 behind goes next. One that comes back from a pause starts at the present virtual time: a pause earns
-no credit.
+no credit. While two fan-outs both have something to launch, the work they have launched, each over
+its weight, differs by no more than the largest single launch of either, over its weight.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable
 
 F = TypeVar("F")
+
+_FEW = 64
+"""Turns that are void are not worth clearing away below this number."""
+
+
+@dataclass(slots=True)
+class _Turn(Generic[F]):
+    """A place in the line; void when its fan-out has moved to another, rests or has left."""
+
+    fan_out: F | None
+
+
+@dataclass(slots=True)
+class _Share(Generic[F]):
+    """What is known of a fan-out."""
+
+    weight: float
+    kind: Hashable
+    virtual: float = 0.0
+    turn: _Turn[F] | None = None
 
 
 class Admission(Generic[F]):
     """The one admission of a backend, shared by all the maps of a Fabric.
 
+    Every operation costs at most the logarithm of the number of fan-outs that are awake, on
+    average over many.
+
     Args:
         limit: attempts in flight at most; None for as many as the backend takes.
+
+    Attributes:
+        limit: as given.
+        in_flight: attempts that were launched and have not landed.
     """
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self.in_flight = 0
         self._now = 0.0
-        self._virtual: dict[F, float] = {}
-        self._weights: dict[F, float] = {}
-        self._turns: list[tuple[float, int, F]] = []
-        self._entered: dict[F, int] = {}
-        self._count = 0
+        self._awake = 0
+        self._numbers = 0
+        self._shares: dict[F, _Share[F]] = {}
+        # By virtual time, then by number, so that turns themselves are never compared.
+        self._lines: dict[Hashable, list[tuple[float, int, _Turn[F]]]] = {}
 
     def room(self) -> int | None:
         """Return how many more attempts may be launched; None for no limit."""
         return None if self.limit is None else max(0, self.limit - self.in_flight)
 
-    def join(self, fan_out: F, weight: float) -> None:
-        """Know a fan-out. It takes no turns until it is awake."""
-        self._weights[fan_out] = weight
-        self._virtual[fan_out] = 0.0
+    # -- who takes turns ------------------------------------------------------------------------
+
+    def join(self, fan_out: F, weight: float, kind: Hashable = None) -> None:
+        """Know a fan-out. It takes no turns until it is awake.
+
+        Args:
+            fan_out: whatever stands for it, hashable.
+            weight: its share, relative to those of others; above 0.
+            kind: fan-outs of a kind fit into the same places of the backend.
+        """
+        self.leave(fan_out)
+        self._shares[fan_out] = _Share(weight, kind, self._now)
 
     def leave(self, fan_out: F) -> None:
         """Forget a fan-out."""
-        self._weights.pop(fan_out, None)
-        self._virtual.pop(fan_out, None)
-        self._entered.pop(fan_out, None)
+        self.rest(fan_out)
+        self._shares.pop(fan_out, None)
 
-    def wake(self, fan_out: F) -> None:
-        """Let a fan-out take turns: it has, or may have, something to launch."""
-        if fan_out in self._entered or fan_out not in self._weights:
-            return
-        self._virtual[fan_out] = max(self._virtual[fan_out], self._now)
-        self._enter(fan_out)
+    def wake(self, fan_out: F) -> bool:
+        """Let a fan-out take turns: it has, or may have, something to launch.
+
+        Returns whether that is news.
+        """
+        share = self._shares.get(fan_out)
+        if share is None or share.turn is not None:
+            return False
+        share.virtual = max(share.virtual, self._now)
+        self._awake += 1
+        self._line_up(fan_out, share)
+        return True
 
     def rest(self, fan_out: F) -> None:
         """Let a fan-out take no more turns until it is woken."""
-        self._entered.pop(fan_out, None)
-
-    def turn(self) -> F | None:
-        """Return the fan-out whose turn it is, or None."""
-        while self._turns:
-            _, entry, fan_out = self._turns[0]
-            if self._entered.get(fan_out) == entry:
-                return fan_out
-            heappop(self._turns)  # it rests, left, or launched meanwhile
-        return None
+        share = self._shares.get(fan_out)
+        if share is not None and share.turn is not None:
+            share.turn.fan_out = None
+            share.turn = None
+            self._awake -= 1
 
     @property
     def waits(self) -> bool:
         """Whether any fan-out takes turns."""
-        return bool(self._entered)
+        return self._awake > 0
+
+    def turn(self, full: Collection[Hashable] = ()) -> F | None:
+        """Return the fan-out whose turn it is, or None.
+
+        It stays its turn until it launches or rests. Fan-outs whose kind is among `full` are
+        passed over, and lose nothing by it.
+        """
+        best: tuple[float, int, _Turn[F]] | None = None
+        for kind, line in self._lines.items():
+            if kind in full:
+                continue
+            while line and line[0][2].fan_out is None:
+                heappop(line)
+            if line and (best is None or line[0] < best):
+                best = line[0]
+        return None if best is None else best[2].fan_out
+
+    # -- what they launch -----------------------------------------------------------------------
 
     def launched(self, fan_out: F, attempts: int, work: float) -> None:
         """Charge a launch: attempts in flight, and work (any unit) against its share."""
         self.in_flight += attempts
-        if fan_out not in self._weights:
+        share = self._shares.get(fan_out)
+        if share is None:
             return
-        self._now = self._virtual[fan_out]
-        self._virtual[fan_out] += work / self._weights[fan_out]
-        if fan_out in self._entered:
-            self._enter(fan_out)
+        self._now = max(self._now, share.virtual)
+        self._charge(fan_out, share, work)
 
     def landed(self, attempts: int) -> None:
         """Free the room of attempts that were answered, returned or lost."""
         self.in_flight -= attempts
 
-    def _enter(self, fan_out: F) -> None:
-        self._count += 1
-        self._entered[fan_out] = self._count
-        heappush(self._turns, (self._virtual[fan_out], self._count, fan_out))
+    def corrected(self, fan_out: F, work: float) -> None:
+        """Charge work that was not foreseen at the launch; give back, where it is below 0."""
+        share = self._shares.get(fan_out)
+        if share is not None:
+            self._charge(fan_out, share, work)
+
+    def _charge(self, fan_out: F, share: _Share[F], work: float) -> None:
+        share.virtual += work / share.weight
+        if share.turn is not None:
+            share.turn.fan_out = None
+            self._line_up(fan_out, share)
+
+    def _line_up(self, fan_out: F, share: _Share[F]) -> None:
+        self._numbers += 1
+        share.turn = turn = _Turn(fan_out)
+        line = self._lines.setdefault(share.kind, [])
+        heappush(line, (share.virtual, self._numbers, turn))
+        if len(line) > _FEW + 2 * self._awake:
+            line[:] = [entry for entry in line if entry[2].fan_out is not None]
+            heapify(line)

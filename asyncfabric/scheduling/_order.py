@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(slots=True)
@@ -44,11 +44,12 @@ class Order(Protocol):
         """Return the blocks that wait for an earlier one."""
         ...
 
-    def rewind(self, blocks: list[Block], place: int | None) -> list[Block]:
-        """Take back blocks that were given out, and return those that can be delivered again.
+    def rewind(self, blocks: list[Block], again: Iterable[int]) -> list[Block]:
+        """Get ready for calls that run anew.
 
-        The consumer goes on at call `place`, or where it was. The calls of blocks with errors run
-        anew, so these blocks are forgotten.
+        `blocks` were given out but didn't reach the consumer, `again` are the indices of the calls
+        that were read and will settle yet: those that failed, every one, and those that never did.
+        What has reached the consumer is not missed. Returns the blocks that can be delivered now.
         """
         ...
 
@@ -64,8 +65,8 @@ class AsCompleted:
         """Return nothing: no block waits."""
         return []
 
-    def rewind(self, blocks: list[Block], place: int | None) -> list[Block]:  # noqa: ARG002
-        """Return the blocks: they can go out again at once."""
+    def rewind(self, blocks: list[Block], again: Iterable[int]) -> list[Block]:  # noqa: ARG002
+        """Return the blocks but for failures, whose calls run anew."""
         return [block for block in blocks if block.error is None]
 
 
@@ -75,33 +76,48 @@ class InOrder:
     def __init__(self) -> None:
         self._next = 0
         self._early: dict[int, Block] = {}
+        self._skips: dict[int, int] = {}
+        """After a rewind: where calls begin that were delivered already, and where they end."""
 
     def add(self, block: Block) -> list[Block]:
         """Return the blocks that the new one completes the way to."""
-        if block.first < self._next:
-            return [block]  # a call that failed was delivered as its error, and now ran anew
-        if block.first > self._next:
+        if block.first != self._next:
             self._early[block.first] = block
             return []
         self._next += len(block)
-        return [block, *self._following()]
+        if not self._early and not self._skips:
+            return [block]
+        return [block, *self._ready()]
 
-    def _following(self) -> list[Block]:
-        """Give out the blocks whose turn it is now."""
-        ready = []
-        while (following := self._early.pop(self._next, None)) is not None:
-            ready.append(following)
-            self._next += len(following)
-        return ready
+    def _ready(self) -> list[Block]:
+        ready: list[Block] = []
+        while True:
+            if (following := self._early.pop(self._next, None)) is not None:
+                ready.append(following)
+                self._next += len(following)
+            elif (end := self._skips.pop(self._next, None)) is not None:
+                self._next = end
+            else:
+                return ready
 
     def waiting(self) -> list[Block]:
         """Return the blocks that came early, by index."""
         return [self._early[first] for first in sorted(self._early)]
 
-    def rewind(self, blocks: list[Block], place: int | None) -> list[Block]:
-        """Keep the blocks that come after a call that runs anew; return those before it."""
-        if place is not None:
-            self._next = min(self._next, place)
-        known = [*self._early.values(), *blocks]
-        self._early = {block.first: block for block in known if block.error is None}
-        return self._following()
+    def rewind(self, blocks: list[Block], again: Iterable[int]) -> list[Block]:
+        """Go back to the first call that has to come again, and skip what needn't."""
+        self._early = {
+            block.first: block for block in [*self._early.values(), *blocks] if block.error is None
+        }
+        reached = self._next
+        missing = [(index, 1) for index in again if index < reached]
+        missing += [(first, len(block)) for first, block in self._early.items() if first < reached]
+        self._next = min(missing, default=(reached, 0))[0]
+        place = self._next
+        for first, count in sorted(missing):
+            if place < first:
+                self._skips[place] = first
+            place = first + count
+        if place < reached:
+            self._skips[place] = reached
+        return self._ready()

@@ -8,6 +8,9 @@ INVOCATION_BYTES = 4 * 1024 * 1024
 """Inputs are not packed together past this many bytes."""
 MOST_CALLS = 4096
 """Calls in one invocation at most."""
+GROWTH = 8
+"""An invocation has at most this many times the calls that were ever measured, so that one lucky
+sample doesn't pack thousands of long calls together: 1, 8, then by what those showed."""
 
 BUFFER_SECONDS = 0.25
 """A stream's buffer holds about this much work of all lanes together."""
@@ -16,46 +19,78 @@ BUFFER_BYTES = 64 * 1024 * 1024
 BUFFER_CALLS = 65536
 
 _WEIGHT = 0.5
+_LEAST_SECONDS = 1e-7
 
 
 class Pace:
-    """Moving averages over a function's calls: seconds, and bytes of input and result."""
+    """Moving averages over a function's calls: seconds, and bytes of input and result.
 
-    __slots__ = ("input_bytes", "result_bytes", "seconds")
+    They are exponentially weighted, each report counting half, be it of one call or of thousands:
+    a report of a few slow calls makes the next invocations small at once, and after it they grow
+    to twice the size by each report of fast ones. So a slow first call (imports) is forgotten
+    after some twenty reports, and where durations are mixed, invocations are rather too small than
+    too large.
+
+    Attributes:
+        seconds: one call keeps its worker busy for so long, overhead included; processor time for
+            coroutine functions, since those wait for each other's sake. None before any report.
+        input_bytes: pickled size of an input.
+        result_bytes: size of a result on the wire.
+    """
+
+    __slots__ = ("_chunk", "_measured", "input_bytes", "result_bytes", "seconds")
 
     def __init__(self) -> None:
         self.seconds: float | None = None
         self.input_bytes = 0.0
         self.result_bytes = 0.0
+        self._measured = 0
+        self._chunk = 1
 
     def ran(self, calls: int, seconds: float, result_bytes: int) -> None:
-        """Learn that some calls kept a worker busy for so long and returned so much."""
+        """Learn that some calls, at least one, kept a worker busy for so long and returned so much.
+
+        What was spent once, such as loading the function, is not to be counted.
+        """
         each = seconds / calls
-        self.seconds = (
-            each if self.seconds is None else self.seconds + _WEIGHT * (each - self.seconds)
-        )
-        self.result_bytes += _WEIGHT * (result_bytes / calls - self.result_bytes)
+        size = result_bytes / calls
+        if self.seconds is None:
+            self.seconds, self.result_bytes = each, size
+        else:
+            self.seconds += _WEIGHT * (each - self.seconds)
+            self.result_bytes += _WEIGHT * (size - self.result_bytes)
+        self._measured = min(MOST_CALLS, self._measured + calls)
+        self._fit()
 
     def sent(self, calls: int, input_bytes: int) -> None:
-        """Learn how large some inputs were."""
-        self.input_bytes += _WEIGHT * (input_bytes / calls - self.input_bytes)
+        """Learn how large some inputs, at least one, were."""
+        size = input_bytes / calls
+        if not self.input_bytes:
+            self.input_bytes = size
+        else:
+            self.input_bytes += _WEIGHT * (size - self.input_bytes)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self.seconds is None:
+            return
+        calls = int(INVOCATION_SECONDS / max(self.seconds, _LEAST_SECONDS))
+        if self.input_bytes:
+            calls = min(calls, int(INVOCATION_BYTES / self.input_bytes))
+        self._chunk = max(1, min(calls, MOST_CALLS, GROWTH * self._measured))
 
     def chunk(self) -> int:
         """Return how many calls make one invocation; 1 before anything is known."""
-        if self.seconds is None:
-            return 1
-        calls = min(MOST_CALLS, int(INVOCATION_SECONDS / max(self.seconds, 1e-7)))
-        if self.input_bytes:
-            calls = min(calls, int(INVOCATION_BYTES / self.input_bytes))
-        return max(1, calls)
+        return self._chunk
 
     def buffer(self, lanes: int) -> int:
         """Return how many calls of a stream may be read ahead of its consumer."""
-        least = 2 * lanes * self.chunk()
+        least = 2 * lanes * self._chunk
         if self.seconds is None:
             return least
-        calls = min(BUFFER_CALLS, int(BUFFER_SECONDS * lanes / max(self.seconds, 1e-7)))
-        if self.result_bytes + self.input_bytes:
-            calls = min(calls, int(BUFFER_BYTES / (self.result_bytes + self.input_bytes)))
+        calls = min(BUFFER_CALLS, int(BUFFER_SECONDS * lanes / max(self.seconds, _LEAST_SECONDS)))
+        size = self.result_bytes + self.input_bytes
+        if size:
+            calls = min(calls, int(BUFFER_BYTES / size))
             least = min(least, max(2 * lanes, calls))
         return max(least, calls)

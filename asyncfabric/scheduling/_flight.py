@@ -1,0 +1,109 @@
+"""An invocation on its way, and which of its calls are answered."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ._batch import Batch
+
+# what a byte says of a call
+_SETTLED, _OPEN, _ANSWERED = range(3)
+
+
+class Flight:
+    """One invocation.
+
+    A call of it is open until it is answered or comes back; between its answer and its settlement
+    (large results take a while to be read) it can't come back any more.
+
+    Attributes:
+        batch: its calls.
+        left: how many of them are not settled.
+    """
+
+    __slots__ = ("_states", "batch", "left")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.left = len(batch.inputs)
+        self._states = bytearray(b"\1") * self.left
+
+    def holds(self, position: int) -> bool:
+        """Tell whether the call at a position is not settled."""
+        return self._states[position] != _SETTLED
+
+    def answer(self, positions: Iterable[int]) -> None:
+        """Know that calls are answered and will be settled."""
+        for position in positions:
+            if self._states[position] == _OPEN:
+                self._states[position] = _ANSWERED
+
+    def close(self, position: int) -> None:
+        """Let go of one call."""
+        self._states[position] = _SETTLED
+        self.left -= 1
+
+    def close_run(self, start: int, stop: int) -> None:
+        """Let go of the calls from one position to before another."""
+        self._states[start:stop] = bytes(stop - start)
+        self.left -= stop - start
+
+    def open_positions(self) -> list[int]:
+        """Return the positions of the calls that are not answered."""
+        return [place for place, state in enumerate(self._states) if state == _OPEN]
+
+    def open_among(self, positions: Iterable[int]) -> list[int]:
+        """Return those of some positions whose calls are not answered, ascending."""
+        states = self._states
+        return sorted(place for place in positions if states[place] == _OPEN)
+
+    def unsettled(self) -> Batch:
+        """Return the calls that are not settled, of which there is at least one."""
+        return self.batch.pick([place for place, state in enumerate(self._states) if state])
+
+    def place_of(self, index: int) -> int | None:
+        """Return the position of a call by its index, if it is here and not settled."""
+        indices = self.batch.indices
+        if isinstance(indices, range):
+            place = index - indices.start
+            found = 0 <= place < len(indices)
+        else:
+            place = bisect_left(indices, index)
+            found = place < len(indices) and indices[place] == index
+        return place if found and self.holds(place) else None
+
+    def runs(self, positions: Sequence[int]) -> list[tuple[int, int]]:
+        """Cut positions into runs of unsettled calls that are neighbours here and by index.
+
+        Returns pairs of places in `positions`: where a run starts, and where it has ended.
+        """
+        states, indices = self._states, self.batch.indices
+        count = len(positions)
+        if (
+            isinstance(positions, range)
+            and isinstance(indices, range)
+            and states.find(_SETTLED, positions.start, positions.stop) < 0
+        ):
+            return [(0, count)]
+        runs: list[tuple[int, int]] = []
+        start = 0
+        before_position = before_index = -2
+        for place, position in enumerate(positions):
+            if states[position] == _SETTLED:
+                # It was cancelled while it ran; nobody waits for it any more.
+                if start < place:
+                    runs.append((start, place))
+                start = place + 1
+                continue
+            index = indices[position]
+            if start < place and (position != before_position + 1 or index != before_index + 1):
+                runs.append((start, place))
+                start = place
+            before_position, before_index = position, index
+        if start < count:
+            runs.append((start, count))
+        return runs

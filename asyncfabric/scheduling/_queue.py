@@ -1,0 +1,189 @@
+"""The calls of one fan-out that wait to be launched."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from heapq import heappop, heappush, heapreplace
+from typing import TYPE_CHECKING, Any
+
+from ._batch import Batch, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Queue:
+    """Gives calls out by index, the lowest first, as long as nothing else is asked for.
+
+    *Fresh* calls are inputs that were never launched; their indices follow each other, and come
+    after all others. Calls that are launched *again* are kept in the batches in which they came
+    back, so that a thousand of them cost hardly more than one. *Delayed* ones come to those when
+    they fall due. *Dropped* ones stay where they are until they are come across: leaving out is
+    cheap, searching is not.
+    """
+
+    def __init__(self) -> None:
+        self.read = 0
+        """Inputs taken in so far: the index of the next one."""
+        # Fresh inputs wait in one list and leave, by slices, from another that is in reverse: no
+        # input is moved more than twice, and none is kept after it has left.
+        self._incoming: list[Any] = []
+        self._outgoing: list[Any] = []
+        self._again: list[tuple[int, _Returned]] = []
+        self._again_calls = 0
+        self._delayed: list[tuple[float, int, Batch]] = []
+        self._dropped: set[int] = set()
+
+    def __len__(self) -> int:
+        """Return the number of calls, dropped ones not counted."""
+        fresh = len(self._incoming) + len(self._outgoing)
+        return fresh + self._again_calls + len(self._delayed) - len(self._dropped)
+
+    @property
+    def ready(self) -> int:
+        """Calls that can be launched at once: at least so many."""
+        fresh = len(self._incoming) + len(self._outgoing)
+        return max(0, fresh + self._again_calls - len(self._dropped))
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def offer(self, inputs: Iterable[Any]) -> None:
+        """Take fresh inputs in."""
+        before = len(self._incoming)
+        self._incoming.extend(inputs)
+        self.read += len(self._incoming) - before
+
+    def offer_one(self, value: object) -> None:
+        """Take one fresh input in."""
+        self._incoming.append(value)
+        self.read += 1
+
+    def give_back(self, batch: Batch) -> None:
+        """Take calls in that are launched again."""
+        self._again_calls += len(batch.inputs)
+        heappush(self._again, (batch.indices[0], _Returned(batch)))
+
+    def delay(self, due: float, call: Batch) -> None:
+        """Take a single call in that is launched again, when it is due and not before."""
+        heappush(self._delayed, (due, call.indices[0], call))
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next delayed call falls due."""
+        return self._delayed[0][0] if self._delayed else None
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def take(self, now: float, most: int, before: int | None = None) -> Batch | None:
+        """Return at most so many calls for one invocation, or None.
+
+        With `before`, only calls of lower indices than that.
+        """
+        while self._delayed and self._delayed[0][0] <= now:
+            self.give_back(heappop(self._delayed)[2])
+        while True:
+            if self._again:
+                batch = self._take_again(most, before)
+            else:
+                batch = self._take_fresh(most, before)
+            if batch is None or not self._dropped:
+                return batch
+            left = self._without_dropped(batch)
+            if left is not None:
+                return left
+
+    def _take_again(self, most: int, before: int | None) -> Batch | None:
+        again = self._again
+        parts: list[Batch] = []
+        missing = most
+        while again and missing:
+            first, returned = again[0]
+            batch = returned.batch
+            if (before is not None and first >= before) or (batch.alone and parts):
+                break
+            start, end = returned.start, len(batch.inputs)
+            stop = min(end, start + missing)
+            if before is not None:
+                stop = bisect_left(batch.indices, before, start, stop)
+            parts.append(batch.part(start, stop))
+            missing -= stop - start
+            if stop == end:
+                heappop(again)
+            else:
+                returned.start = stop
+                heapreplace(again, (batch.indices[stop], returned))
+            if batch.alone:
+                break
+        if not parts:
+            return None
+        self._again_calls -= most - missing
+        return parts[0] if len(parts) == 1 else merged(parts)
+
+    def _take_fresh(self, most: int, before: int | None) -> Batch | None:
+        fresh = len(self._incoming) + len(self._outgoing)
+        first = self.read - fresh
+        count = min(most, fresh)
+        if before is not None:
+            count = min(count, before - first)
+        if count <= 0:
+            return None
+        inputs: list[Any] = []
+        missing = count
+        while missing:
+            if not self._outgoing:
+                self._outgoing, self._incoming = self._incoming, self._outgoing
+                self._outgoing.reverse()
+            outgoing = self._outgoing
+            inputs += outgoing[: -missing - 1 : -1]
+            del outgoing[-missing:]
+            missing = count - len(inputs)
+        return Batch(range(first, first + count), inputs, 1)
+
+    def _without_dropped(self, batch: Batch) -> Batch | None:
+        dropped = self._dropped
+        if dropped.isdisjoint(batch.indices):
+            return batch
+        kept = [place for place, index in enumerate(batch.indices) if index not in dropped]
+        dropped.difference_update(batch.indices)
+        return batch.pick(kept) if kept else None
+
+    def drop(self, index: int) -> None:
+        """Leave out a call that is in the queue."""
+        self._dropped.add(index)
+        if not len(self):
+            self.clear()
+
+    def empty(self) -> list[Batch]:
+        """Give out all there is, in any order, without regard to what is due."""
+        batches = [
+            returned.batch.part(returned.start, len(returned.batch.inputs))
+            for _, returned in self._again
+        ]
+        batches += [call for _, _, call in self._delayed]
+        fresh = [*reversed(self._outgoing), *self._incoming]
+        if fresh:
+            batches.append(Batch(range(self.read - len(fresh), self.read), fresh, 1))
+        if self._dropped:
+            kept = map(self._without_dropped, batches)
+            batches = [batch for batch in kept if batch is not None]
+        self.clear()
+        return batches
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._incoming.clear()
+        self._outgoing.clear()
+        self._again.clear()
+        self._again_calls = 0
+        self._delayed.clear()
+        self._dropped.clear()
+
+
+class _Returned:
+    """Calls that came back together; those before `start` have left again."""
+
+    __slots__ = ("batch", "start")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.start = 0
