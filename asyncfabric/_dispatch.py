@@ -205,6 +205,7 @@ class Dispatcher:
         """Take answers in; large results are unpickled in a thread."""
         flight = self._flights.get(outcome.flight)
         if flight is None:
+            self.pump_soon()  # all was answered before, and now the worker has room again
             return
         run = flight.run
         answered = len(outcome.positions) + len(outcome.failures)
