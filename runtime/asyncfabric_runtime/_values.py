@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 64 * 1024
 """A buffer of at least so many bytes becomes a segment of its own; smaller ones are copied."""
 
-_ATOMS = frozenset((int, float, complex, bool, type(None), str, bytes))
+_ATOMS = frozenset((int, float, bool, type(None), str, bytes))
 _SIZED = frozenset((str, bytes))
 
 PLAIN, PICKLED, SEGMENTED, RAW = range(4)
