@@ -90,10 +90,9 @@ class Record:
         plain = all_plain(self.values)
         encoded = Encoded(None, self.values) if plain else self._encode(segments)
         positions = self.positions
-        if positions and positions[-1] - positions[0] + 1 == len(positions) == len(set(positions)):
-            span: Any = range(positions[0], positions[-1] + 1)
-        else:
-            span = positions
+        span: Any = range(positions[0], positions[0] + len(positions)) if positions else positions
+        if list(span) != positions:
+            span = positions  # coroutine calls end in any order
         logs = {
             place: transcript.text()
             for place in ([*positions, *self.failures] if self.transcripts else ())
