@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._codec import decode_outcome, encode_inputs, is_heavy
-from .reporting import CallsAnswered, InvocationLaunched, WorkerLost
+from .reporting import CallsAnswered, CallsReturned, InvocationLaunched, WorkerLost
 from .scheduling import Admission
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _NONE_BAD: dict[int, Exception] = {}
+_UNKNOWN_SECONDS = 1e-4
+"""What a call is reckoned at before any has been measured."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class _Flight:
     run: Run
     left: int
     launched: float
+    each: float
+    """Seconds a call was reckoned at."""
     sent: bool = False
     recalled: bool = False
 
@@ -74,7 +78,7 @@ class Dispatcher:
             run.finish(self.broken)
             return
         self._runs[run] = None
-        self._admission.join(run, run.weight)
+        self._admission.join(run, run.weight, run.plan.is_async)
         self.wake(run)
 
     def leave(self, run: Run) -> None:
@@ -124,28 +128,28 @@ class Dispatcher:
 
     def _launch_all(self) -> None:
         admission, backend = self._admission, self.backend
-        full: list[Run] = []
-        while (run := admission.turn()) is not None:
+        full: set[bool] = set()
+        unread: list[Run] = []
+        while (run := admission.turn(full)) is not None:
             room = admission.room()
             if room == 0:
                 break
             invocations = backend.room(run.plan) - self._encoding
             if invocations <= 0:
                 # Others may still fit: coroutine calls share a worker, plain ones don't.
-                admission.rest(run)
-                full.append(run)
+                full.add(run.plan.is_async)
                 continue
             batch, more = run.next_batch(invocations, room)
             if batch is None:
                 admission.rest(run)
                 if more:
-                    full.append(run)
+                    unread.append(run)
                     self.pump_soon()
                 continue
             self._launch(run, batch)
             if not run.has_more:
                 admission.rest(run)
-        for run in full:
+        for run in unread:
             admission.wake(run)
 
     # -- launching ------------------------------------------------------------------------------
@@ -154,10 +158,10 @@ class Dispatcher:
         self._last_flight += 1
         number = self._last_flight
         count = len(batch.inputs)
-        flight = self._flights[number] = _Flight(run, count, self.now())
+        each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
+        flight = self._flights[number] = _Flight(run, count, self.now(), each)
         run.fan_out.launched(number, batch)
-        each = run.fan_out.pace.seconds
-        self._admission.launched(run, count, count * (each or 1e-4))
+        self._admission.launched(run, count, count * each)
         encoded = encode_inputs(run.plan, number, batch)
         if encoded is None:
             self._encoding += 1
@@ -195,9 +199,9 @@ class Dispatcher:
         pace = run.fan_out.pace
         pace.sent(flight.left, size)
         seconds = None if pace.seconds is None else pace.seconds * flight.left
-        self.backend.launch(envelope, run.code, seconds)
         if self.observers:
             self._tell(InvocationLaunched(run.plan.job, number, flight.left))
+        self.backend.launch(envelope, run.code, seconds)
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -209,15 +213,29 @@ class Dispatcher:
             return
         run = flight.run
         answered = len(outcome.positions) + len(outcome.failures)
+        if self.observers and answered:
+            self._tell(
+                CallsAnswered(
+                    run.plan.job,
+                    outcome.flight,
+                    len(outcome.positions),
+                    len(outcome.failures),
+                    worker,
+                    outcome.busy,
+                    outcome.cold,
+                )
+            )
         if outcome.lacks:
-            run.fan_out.returned(outcome.flight, None)
+            self._take_back(outcome.flight, flight, None)
         elif answered and not run.over:
             queue = max(0.0, self.now() - flight.launched - outcome.busy)
             run.fan_out.pace.ran(answered, outcome.busy, size)
+            self._admission.corrected(run, outcome.busy - answered * flight.each)
             kinds, bodies = outcome.values
             if kinds is None:
                 self._settle(run, outcome, bodies, _NONE_BAD, worker, queue)
             elif is_heavy(outcome):
+                run.fan_out.answered(outcome.flight, outcome.positions)
                 self.later(self._decode_aside(flight, outcome, worker, queue))
             else:
                 self._settle(run, outcome, *decode_outcome(outcome), worker, queue)
@@ -238,17 +256,6 @@ class Dispatcher:
         for position, error in bad.items():
             run.failed(outcome.flight, position, error, worker=worker)
         run.answered(outcome, values, worker, queue)
-        if self.observers:
-            self._tell(
-                CallsAnswered(
-                    run.plan.job,
-                    outcome.flight,
-                    len(values),
-                    len(bad) + len(outcome.failures),
-                    worker,
-                    outcome.cold,
-                )
-            )
 
     async def _decode_aside(
         self, flight: _Flight, outcome: Outcome, worker: str, queue: float
@@ -262,13 +269,19 @@ class Dispatcher:
         entry = self._flights.get(flight)
         if entry is None:
             return
-        run = entry.run
-        count = entry.left if positions is None else len(positions)
+        self._take_back(flight, entry, positions)
+        entry.run.check()
+        self._room_came_free(entry.run)
+
+    def _take_back(self, number: int, flight: _Flight, positions: list[int] | None) -> None:
+        run = flight.run
+        count = flight.left if positions is None else len(positions)
         if not run.over:
-            run.fan_out.returned(flight, positions)
-        self._land(flight, entry, count)
-        run.check()
-        self._room_came_free(run)
+            run.fan_out.returned(number, positions)
+        self._admission.corrected(run, -count * flight.each)
+        self._land(number, flight, count)
+        if self.observers and count:
+            self._tell(CallsReturned(run.plan.job, number, count))
 
     def on_lost(
         self, flight: int, running: list[int] | None, error: Exception, worker: str
@@ -278,18 +291,17 @@ class Dispatcher:
         if entry is None:
             return
         run = entry.run
+        charged = entry.left if running is None else len(running)
         if not run.over:
-            charged = run.fan_out.open_positions(flight) if running is None else running
-            for position in charged:
+            for position in run.fan_out.open_positions(flight) if running is None else running:
                 own = type(error)(*error.args)  # each call's error gets a note of its own
                 run.failed(flight, position, own, retryable=True, worker=worker)
-        if not run.over:
-            run.fan_out.returned(flight, None)
-        self._land(flight, entry, entry.left)
+        self._land(flight, entry, charged)
+        if self.observers:
+            self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
+        self._take_back(flight, entry, None)
         run.check()
         self._room_came_free(run)
-        if self.observers:
-            self._tell(WorkerLost(worker, error))
 
     def on_room(self) -> None:
         """Use the room."""
@@ -359,4 +371,8 @@ class Dispatcher:
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
-            observer(event)
+            try:
+                observer(event)
+            except Exception as error:  # noqa: BLE001 - who reports must not harm what it reports
+                what = f"an observer of asyncfabric raised on {event!r:.200}"
+                self.loop.call_exception_handler({"message": what, "exception": error})
