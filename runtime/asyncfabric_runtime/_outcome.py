@@ -7,7 +7,6 @@ is answered once.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._envelope import places_from_wire, places_to_wire
@@ -34,7 +33,9 @@ class Phases(NamedTuple):
     store: float = 0.0  # results written to the store
 
 
-@dataclass(slots=True)
+NO_PHASES = Phases()
+
+
 class Outcome:
     """Answers to the calls at `positions` of an invocation.
 
@@ -55,19 +56,51 @@ class Outcome:
         segments: large buffers, referred to by `values`.
     """
 
-    flight: int
-    positions: Sequence[int]
-    values: Encoded
-    run: array[float]
-    failures: dict[int, Failure] = field(default_factory=dict[int, Failure])
-    logs: dict[int, str] = field(default_factory=dict[int, str])
-    busy: float = 0.0
-    phases: Phases = Phases()  # noqa: RUF009 - immutable
-    cold: bool = False
-    peak_memory: int = 0
-    final: bool = False
-    lacks: list[str] = field(default_factory=list[str])
-    segments: list[Buffer] = field(default_factory=list["Buffer"])
+    __slots__ = (
+        "busy",
+        "cold",
+        "failures",
+        "final",
+        "flight",
+        "lacks",
+        "logs",
+        "peak_memory",
+        "phases",
+        "positions",
+        "run",
+        "segments",
+        "values",
+    )
+
+    def __init__(
+        self,
+        flight: int,
+        positions: Sequence[int],
+        values: Encoded,
+        run: array[float],
+        failures: dict[int, Failure] | None = None,
+        logs: dict[int, str] | None = None,
+        busy: float = 0.0,
+        phases: Phases = NO_PHASES,
+        cold: bool = False,  # noqa: FBT001, FBT002 - made by name, or from the wire
+        peak_memory: int = 0,
+        final: bool = False,  # noqa: FBT001, FBT002
+        lacks: list[str] | None = None,
+        segments: list[Buffer] | None = None,
+    ) -> None:
+        self.flight = flight
+        self.positions = positions
+        self.values = values
+        self.run = run
+        self.failures: dict[int, Failure] = {} if failures is None else failures
+        self.logs: dict[int, str] = {} if logs is None else logs
+        self.busy = busy
+        self.phases = phases
+        self.cold = cold
+        self.peak_memory = peak_memory
+        self.final = final
+        self.lacks: list[str] = [] if lacks is None else lacks
+        self.segments: list[Buffer] = [] if segments is None else segments
 
     def to_frame(self) -> list[Buffer]:
         """Lay the outcome out for a byte stream."""
@@ -94,20 +127,21 @@ class Outcome:
         try:
             flight, where, values, run, failures, *others = load_head(head)
             logs, busy, phases, cold, peak_memory, final, lacks = others
+            told = {place: Failure(*failure) for place, failure in failures.items()}
             return cls(
-                flight=flight,
-                positions=places_from_wire(where),
-                values=Encoded(*values),
-                run=array("d", run),
-                failures={place: Failure(*failure) for place, failure in failures.items()},
-                logs=logs,
-                busy=busy,
-                phases=Phases(*phases),
-                cold=cold,
-                peak_memory=peak_memory,
-                final=final,
-                lacks=lacks,
-                segments=rest,
+                flight,
+                places_from_wire(where),
+                Encoded(*values),
+                array("d", run),
+                told,
+                logs,
+                busy,
+                Phases(*phases),
+                cold,
+                peak_memory,
+                final,
+                lacks,
+                rest,
             )
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             msg = f"an outcome has another shape than this driver knows: {error}"
