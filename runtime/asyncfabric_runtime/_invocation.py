@@ -104,6 +104,7 @@ class Invocation:
         self._held = self._held or process.held(self._stored())
         self._shared = {name: self._held[stored] for name, stored in plan.shared.items()}
         self._record.load += perf_counter() - started
+        process.loaded = (plan, self._function, self._shared)
 
     def _announce(self, position: int) -> None:
         self.page[0] = self._announced + position
@@ -146,12 +147,14 @@ class Invocation:
         kinds, bodies = self.envelope.inputs
         if kinds is None:
             return bodies[position]
+        started = perf_counter()
         segments: Any = self.envelope.segments
         value = decode_value(kinds[position], bodies[position], segments)
         if self.envelope.refs:
             from ._ref import with_values
 
             value = with_values(value, self._held)
+        self._record.deserialize += perf_counter() - started
         return value
 
     def _invoke(self, argument: Any) -> Any:  # noqa: ANN401 - the user's values
@@ -173,6 +176,12 @@ class Invocation:
         return self._record.outcome(final=True)
 
     def _begin(self) -> Outcome | None:
+        loaded = self._process.loaded
+        if loaded is not None and loaded[0] is self.plan and not self.envelope.refs:
+            _, self._function, self._shared = loaded  # as for the last invocation
+            self._announce(LOADING)
+            self._record.announce = self._announce
+            return None
         refused = self.refuse()
         if refused is not None:
             return refused
@@ -209,7 +218,11 @@ class Invocation:
                     claims.append((position, started))
                 kind = ARGUMENT
                 try:
-                    argument = bodies[position] if bodies is not None else self._argument(position)
+                    if bodies is not None:
+                        argument = bodies[position]
+                    else:
+                        argument = self._argument(position)
+                        started = perf_counter()
                     kind = USER
                     value = function(argument)
                 except BaseException as error:  # noqa: BLE001 - whatever user code raises
@@ -279,6 +292,7 @@ class Invocation:
         kind = ARGUMENT
         try:
             argument = self._argument(position)
+            started = perf_counter()
             kind = USER
             async with limit:
                 value = await self._invoke(argument)

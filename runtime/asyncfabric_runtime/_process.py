@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import OrderedDict
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._packing import unpack_object
@@ -50,6 +51,8 @@ class Process:
 
     def __init__(self) -> None:
         self.invocations = 0
+        self.loaded: tuple[Plan, Callable[..., Any], dict[str, Any]] | None = None
+        """The last invocation's plan, function and shared values: the next one is mostly alike."""
         self._code: _Recent[bytes] = _Recent(CODE_KEPT)
         self._functions: _Recent[Callable[..., Any]] = _Recent(CODE_KEPT)
         self._values: _Recent[Any] = _Recent(VALUES_KEPT)
@@ -126,6 +129,7 @@ class Process:
         """Put environment variables in force, and the former plan's out of it."""
         if wanted == self._environment:
             return
+        self.loaded = None
         for name, old in self._replaced.items():
             if old is None:
                 os.environ.pop(name, None)
@@ -149,8 +153,24 @@ class Process:
         return self.loop.run_until_complete(work)
 
 
+PEAK_SECONDS = 0.05
+"""The peak is asked for no more often than this: it costs as much as a short call."""
+
+_peak = (float("-inf"), 0)
+
+
 def peak_memory() -> int:
     """Return the process's peak resident memory in bytes; 0 where the platform doesn't tell."""
+    global _peak  # noqa: PLW0603 - it is a fact of the process
+    asked, peak = _peak
+    now = perf_counter()
+    if now - asked > PEAK_SECONDS:
+        peak = _ask_peak()
+        _peak = now, peak
+    return peak
+
+
+def _ask_peak() -> int:
     try:
         import resource
     except ImportError:
