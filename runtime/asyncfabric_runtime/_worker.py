@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from asyncfabric_storage._buffers import Buffer
+
     from ._outcome import Outcome
     from ._watchdog import Watchdog
 
@@ -139,10 +141,13 @@ class LocalWorker:
             self._page[0] = _IDLE
 
     def _answer(self, outcome: Outcome) -> None:
+        self._send(outcome.to_frame())
+
+    def _send(self, frame: list[Buffer]) -> None:
         try:
-            self._work.send(outcome.to_frame())
+            self._work.send(frame)
         except OSError:
-            os._exit(0)  # the driver has gone, and with it whoever wanted the result
+            os._exit(0)  # the driver has gone, and with it whoever wanted to know
 
     # -- coroutine functions --------------------------------------------------------------------
 
@@ -215,7 +220,7 @@ class LocalWorker:
                 self._refused.add(flight)
         if invocation is None:
             if overtook:
-                self._work.send(pack(RETURNED, (flight, None)))
+                self._send(pack(RETURNED, (flight, None)))
             return
         self._give_back(invocation)
         if stop and invocation.plan.is_async:
@@ -226,4 +231,4 @@ class LocalWorker:
         # driver, which has forgotten the flight by then, would never run these calls again.
         with self._flights:
             taken = invocation.recall()
-            self._work.send(pack(RETURNED, (invocation.envelope.flight, taken)))
+            self._send(pack(RETURNED, (invocation.envelope.flight, taken)))
