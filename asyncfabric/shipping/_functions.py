@@ -5,6 +5,12 @@ value, with the globals it names. Packing costs 15 microseconds and more, so a p
 used again as long as nothing that went into it was rebound. That can be told cheaply only if all
 of it is immutable: a function that refers to a list, an object or a class of `__main__` is packed
 anew for each map and each submit, so that its workers see the present state.
+
+The same function has the same bytes, and so the same digest, as long as the process lives, and
+mostly in the next one too. cloudpickle doesn't promise the latter: a set among the constants comes
+in the order of its hashes, which are random for strings; a class that travels by value is given a
+random identity; and bytecode and line numbers are part of the bytes. So a digest tells what workers
+have; it doesn't tell whether two programs are the same.
 """
 
 from __future__ import annotations
@@ -14,6 +20,8 @@ import inspect
 import sys
 import weakref
 from collections import OrderedDict
+from itertools import repeat
+from operator import attrgetter, is_
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,31 +34,74 @@ from asyncfabric_runtime._values import TooLargeError
 from asyncfabric_storage import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 OPTIONS_ATTRIBUTE = "__asyncfabric_options__"
 
 _KEPT = 256
-_ATOMS = int | float | complex | bool | str | bytes | None
+_ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None), range))
+_COLLECTIONS = (tuple, frozenset)
+_ABSENT: Any = object()
+_NOTHING: dict[str, Any] = {}
+_content = attrgetter("cell_contents")
 
 
 class Shipped(NamedTuple):
-    """A packed function: the SHA-256 of its bytes, the bytes, and whether it is a coroutine function."""
+    """A packed function.
+
+    Attributes:
+        digest: SHA-256 of the bytes.
+        data: the bytes, as `asyncfabric_runtime` unpacks them.
+        is_async: calling the function gives a coroutine.
+    """
 
     digest: str
     data: bytes
     is_async: bool
 
 
+class _Parts(NamedTuple):
+    """Named parts of a function: plain ones as they are, functions by weak references."""
+
+    keys: tuple[Any, ...]
+    values: tuple[Any, ...]
+    function_keys: tuple[Any, ...]
+    functions: tuple[weakref.ref[FunctionType], ...]
+
+    @classmethod
+    def of(cls, pairs: list[tuple[Any, Any]]) -> _Parts:
+        plain = [pair for pair in pairs if not isinstance(pair[1], FunctionType)]
+        functions = [pair for pair in pairs if isinstance(pair[1], FunctionType)]
+        return cls(
+            tuple(key for key, _ in plain),
+            tuple(value for _, value in plain),
+            tuple(key for key, _ in functions),
+            tuple(weakref.ref(value) for _, value in functions),
+        )
+
+    def hold(self, get: Callable[..., object], *default: Iterable[object]) -> bool:
+        """Tell whether all parts are what they were. Compares without a step of Python for each."""
+        if self.keys and not all(map(is_, map(get, self.keys, *default), self.values)):
+            return False
+        if not self.functions:
+            return True
+        functions = [function() for function in self.functions]
+        return None not in functions and all(
+            map(is_, map(get, self.function_keys, *default), functions)
+        )
+
+
 class _Watch(NamedTuple):
     """What a function was made of when it was packed."""
 
-    function: Any
+    function: weakref.ref[FunctionType]
     code: CodeType
     defaults: tuple[Any, ...] | None
-    keyword_defaults: dict[str, Any] | None
-    cells: tuple[tuple[Any, Any], ...]
-    names: tuple[tuple[str, Any], ...]
+    keyword_defaults: _Parts
+    attributes: _Parts
+    cells: _Parts
+    names: _Parts
+    sizes: tuple[int, int]
 
     def holds(self) -> bool:
         function = self.function()
@@ -58,15 +109,18 @@ class _Watch(NamedTuple):
             return False
         if function.__defaults__ is not self.defaults:
             return False
-        if function.__kwdefaults__ is not self.keyword_defaults:
+        keyword_defaults, attributes = function.__kwdefaults__ or _NOTHING, function.__dict__
+        if (len(keyword_defaults), len(attributes)) != self.sizes:
             return False
         try:
-            if any(cell.cell_contents is not content for cell, content in self.cells):
-                return False
-        except ValueError:  # the cell was emptied
+            return (
+                self.names.hold(function.__globals__.get, repeat(_ABSENT))
+                and (not function.__closure__ or self.cells.hold(_content))
+                and (not keyword_defaults or self.keyword_defaults.hold(keyword_defaults.get))
+                and (not attributes or self.attributes.hold(attributes.get))
+            )
+        except ValueError:  # a cell was emptied
             return False
-        names = function.__globals__
-        return all(names.get(name) is value for name, value in self.names)
 
 
 class _Entry(NamedTuple):
@@ -79,29 +133,35 @@ _packed: OrderedDict[int, _Entry] = OrderedDict()
 
 
 def ship(function: Callable[..., Any], limit: int | None = None) -> Shipped:
-    """Pack a function.
+    """Pack a function, or return it as it was packed before if it is still the same.
 
     Raises `SerializationError` that names what in it can't be sent, and `TooLargeError` where it
-    carries more than `limit` bytes.
+    has to be packed and comes to more than `limit` bytes.
     """
     entry = _packed.get(id(function))
-    if entry is not None and entry.function() is function:
-        for watch in entry.watches:
-            if not watch.holds():
-                break
-        else:
-            return entry.shipped
+    if (
+        entry is not None
+        and entry.function() is function
+        and all(watch.holds() for watch in entry.watches)
+    ):
+        return entry.shipped
     shipped = _pack(function, limit)
     watches = _watches(function, set())
     if watches is not None:
         try:
-            reference = weakref.ref(function)
+            reference = weakref.ref(function, functools.partial(_forget, id(function)))
         except TypeError:
             return shipped
         _packed[id(function)] = _Entry(reference, watches, shipped)
         if len(_packed) > _KEPT:
             _packed.popitem(last=False)
     return shipped
+
+
+def _forget(key: int, reference: weakref.ref[Any]) -> None:
+    entry = _packed.get(key)
+    if entry is not None and entry.function is reference:
+        del _packed[key]
 
 
 def _pack(function: Callable[..., Any], limit: int | None) -> Shipped:
@@ -116,9 +176,14 @@ def _pack(function: Callable[..., Any], limit: int | None) -> Shipped:
 
 
 def is_coroutine_function(function: Any) -> bool:  # noqa: ANN401 - anything callable
-    """Tell whether calling it gives a coroutine: partials, methods and `__call__` are looked into."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    """Tell whether calling it gives a coroutine.
+
+    Partials, methods, static methods and `__call__` are looked into. A wrapper is what it is
+    itself, whatever it wraps: many decorators make a plain function of a coroutine function.
+    """
+    while isinstance(function, functools.partial | staticmethod):
+        inner: Any = function.func if isinstance(function, functools.partial) else function.__func__
+        function = inner
     return inspect.iscoroutinefunction(function) or (
         not isinstance(function, type)
         and inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
@@ -130,31 +195,36 @@ def _watches(function: object, seen: set[int]) -> list[_Watch] | None:
     if id(function) in seen or _by_reference(function):
         return []
     seen.add(id(function))
-    if not isinstance(function, FunctionType) or set(function.__dict__) - {OPTIONS_ATTRIBUTE}:
+    if not isinstance(function, FunctionType):
         return None
     try:
-        cells = tuple((cell, cell.cell_contents) for cell in function.__closure__ or ())
+        cells = [(cell, cell.cell_contents) for cell in function.__closure__ or ()]
     except ValueError:  # a cell that is still empty
         return None
-    names = tuple(
-        (name, function.__globals__[name])
+    names = [
+        (name, function.__globals__.get(name, _ABSENT))
         for name in sorted(set(_names(function.__code__)))
-        if name in function.__globals__
-    )
+    ]
+    keyword_defaults = list((function.__kwdefaults__ or {}).items())
+    attributes = list(function.__dict__.items())
     watches = [
         _Watch(
             weakref.ref(function),
             function.__code__,
             function.__defaults__,
-            function.__kwdefaults__,
-            cells,
-            names,
+            _Parts.of(keyword_defaults),
+            _Parts.of(attributes),
+            _Parts.of(cells),
+            _Parts.of(names),
+            (len(keyword_defaults), len(attributes)),
         )
     ]
-    parts = [content for _, content in cells] + [value for _, value in names]
-    parts += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    parts = [part for _, part in [*cells, *names, *keyword_defaults]]
+    parts += function.__defaults__ or ()
+    # The options stay what they were when the function was decorated.
+    parts += [part for name, part in attributes if name != OPTIONS_ATTRIBUTE]
     for part in parts:
-        if _is_immutable(part):
+        if part is _ABSENT or _is_immutable(part):
             continue
         inner = _watches(part, seen)
         if inner is None:
@@ -163,10 +233,12 @@ def _watches(function: object, seen: set[int]) -> list[_Watch] | None:
     return watches
 
 
-def _is_immutable(part: object) -> bool:
-    if isinstance(part, tuple):
+def _is_immutable(part: Any) -> bool:  # noqa: ANN401 - anything at all
+    if type(part) in _COLLECTIONS:
         return all(map(_is_immutable, part))
-    return isinstance(part, _ATOMS | ModuleType)
+    if isinstance(part, ModuleType):
+        return sys.modules.get(part.__name__) is part  # else it travels by value
+    return type(part) in _ATOMS
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -177,16 +249,16 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _by_reference(part: object) -> bool:
-    """Tell whether a function or class travels by its name."""
+    """Tell whether a function or class travels by its name, as cloudpickle decides it."""
     if not isinstance(part, FunctionType | BuiltinFunctionType | type):
         return False
-    module = getattr(part, "__module__", None)
-    if (
-        module is None
-        or module == "__main__"
-        or module in cloudpickle.list_registry_pickle_by_value()
-    ):
+    module: str | None = getattr(part, "__module__", None)
+    if module is None or module == "__main__":
         return False
+    registry: Any = cloudpickle
+    for registered in registry.list_registry_pickle_by_value():
+        if f"{module}.".startswith(f"{registered}."):
+            return False
     found: Any = sys.modules.get(module)
     for name in part.__qualname__.split("."):
         found = getattr(found, name, None)
