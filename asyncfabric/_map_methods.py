@@ -347,7 +347,7 @@ class MapMethods:
             if isinstance(items, AsyncIterable):
                 arrived = AsyncIterated(aiter(items))
                 run = launch.begin(buffer, arrived)
-                arrived.on_arrival = run.wake
+                arrived.on_arrival(run.wake)
             else:
                 source = Iterated(iter(items))
                 run = launch.begin(buffer, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,7 +88,7 @@ class AsyncIterated:
     """
 
     def __init__(self, iterator: AsyncIterator[Any]) -> None:
-        self.on_arrival: Callable[[], None] = _nobody
+        self._wake: Callable[[], Callable[[], None] | None] = _nobody
         self._iterator = iterator
         self._inputs: list[Any] = []
         self._wanted = 0
@@ -95,6 +96,18 @@ class AsyncIterated:
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+
+    def on_arrival(self, wake: Callable[[], None]) -> None:
+        """Call a method when inputs arrive, as long as its object lives.
+
+        The reading task must not keep a run alive, and with it a Map that was dropped.
+        """
+        self._wake = weakref.WeakMethod(wake)
+
+    def _arrived(self) -> None:
+        wake = self._wake()
+        if wake is not None:
+            wake()
 
     def pull(self, count: int) -> tuple[list[Any], bool]:
         """Return what has arrived, and ask for as much as is missing."""
@@ -123,7 +136,7 @@ class AsyncIterated:
             async for value in self._iterator:
                 self._inputs.append(value)
                 self._wanted -= 1
-                self.on_arrival()
+                self._arrived()
                 while self._wanted <= 0:
                     self._more.clear()
                     await self._more.wait()
@@ -135,7 +148,7 @@ class AsyncIterated:
             self._error = StopIteration()
         finally:
             await self._finish()
-        self.on_arrival()
+        self._arrived()
 
     def pause(self) -> None:
         """Ask for no more than has arrived."""
