@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
@@ -23,8 +24,10 @@ def check_callable(function: object) -> None:
         msg = f"a {type(function).__name__} can't be called; pass a function and its inputs"
         raise TypeError(msg)
     target: Any = function
-    while hasattr(target, "func") and hasattr(target, "keywords"):  # functools.partial
+    while isinstance(target, functools.partial):
         target = target.func
+    if not inspect.isroutine(target) and not isinstance(target, type):
+        target = type(target).__call__
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
         name = getattr(target, "__qualname__", repr(target))
         msg = (

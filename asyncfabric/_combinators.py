@@ -112,12 +112,7 @@ async def gather(*calls: Awaitable[Any], return_exceptions: bool = False) -> tup
             if futures:
                 await asyncio.wait(futures)
             return tuple(_result_or_exception(future) for future in futures)
-        if futures:
-            done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
-            for future in futures:
-                if future in done:
-                    future.result()
-        return tuple(future.result() for future in futures)
+        return tuple(await asyncio.gather(*futures))
     finally:
         pending = [future for future in futures if not future.done()]
         for future in pending:

@@ -85,7 +85,9 @@ def _check(settings: Settings) -> None:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 < value < float("inf")
 
 
 def _refuse(name: str, value: object, wanted: str) -> None:

@@ -16,7 +16,7 @@ import asyncfabric as af
 LOCAL = "local://?processes=2"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
 async def shared_loop() -> None:
     """Give the module's loop an executor whose only thread is there before the first test."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))

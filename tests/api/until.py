@@ -10,6 +10,7 @@ import psutil
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Let the loop run until a condition holds; fail if that takes too long."""
     deadline = time.monotonic() + seconds
+    await asyncio.sleep(0)  # tasks that were just made begin
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         await asyncio.sleep(0.001)
