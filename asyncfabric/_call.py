@@ -142,6 +142,10 @@ class Call(asyncio.Future[R]):
         self._record = record
         self._offset = offset
 
+    def drop(self, reason: str) -> None:
+        """Cancel the call, whose work has been stopped already."""
+        super().cancel(reason)
+
     def cancel(self, msg: Any = None) -> bool:  # noqa: ANN401 - asyncio's signature
         """Cancel the call and stop its work; return False if it has ended already."""
         cancelled = super().cancel(msg)

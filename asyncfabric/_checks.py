@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ._exceptions import ConfigurationError
 
@@ -41,11 +41,11 @@ def _close(coroutine: object) -> None:
         coroutine.close()  # it will never be awaited; the error says enough
 
 
-def check_items(items: object) -> None:
+def check_items(items: Any) -> None:  # noqa: ANN401 - whatever the caller gave
     """Refuse what can't be iterated over."""
     if not isinstance(items, Iterable | AsyncIterable):
         try:
-            iter(items)  # type: ignore[call-overload] # the old protocol, by __getitem__
+            iter(items)  # the old protocol, by __getitem__
         except TypeError:
             msg = (
                 f"inputs must be iterable or async iterable, not {type(items).__name__}; "
@@ -64,11 +64,10 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
         raise ConfigurationError(msg)
 
 
-def check_shared(shared: object) -> None:
+def check_shared(shared: Any) -> None:  # noqa: ANN401 - whatever the caller gave
     """Refuse what can't be passed by keyword."""
-    if not isinstance(shared, Mapping) or not all(
-        isinstance(name, str) and name.isidentifier() for name in shared
-    ):
+    names: list[Any] = list(cast("Any", shared)) if isinstance(shared, Mapping) else [None]
+    if not all(isinstance(name, str) and name.isidentifier() for name in names):
         msg = (
             f"shared={shared!r:.80} makes no sense; give a mapping from the function's keyword "
             "arguments to values, such as shared={'market': frame}"

@@ -102,10 +102,9 @@ def is_heavy(outcome: Outcome) -> bool:
     kinds, bodies = outcome.values
     if kinds is None or not outcome.segments:
         return False
-    size = 0
-    for kind, body in zip(kinds, bodies, strict=True):
-        if kind == SEGMENTED:
-            size += memoryview(outcome.segments[body[0]]).nbytes
+    pickles = [body[0] for kind, body in zip(kinds, bodies, strict=True) if kind == SEGMENTED]
+    segments: list[Any] = outcome.segments
+    size = sum(memoryview(segments[place]).nbytes for place in pickles)
     return size > HEAVY_BYTES
 
 

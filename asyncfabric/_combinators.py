@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from ._call import Call
 from ._map import Map
@@ -151,12 +151,13 @@ def as_completed(
 
     Given calls, however they come, each is yielded once. Leaving the loop stops an unnamed map.
     """
-    if isinstance(calls, Map):
-        return _MapCalls(calls)
-    if isinstance(calls, AsyncIterable):
-        return _Completions((), calls)
-    if isinstance(calls, Iterable):
-        return _Completions(calls, None)
+    given: Any = calls  # whatever the caller gave, not only what the types promise
+    if isinstance(given, Map):
+        return _MapCalls(cast("Map[R]", given))
+    if isinstance(given, AsyncIterable):
+        return _Completions((), cast("AsyncIterable[Call[R]]", given))
+    if isinstance(given, Iterable):
+        return _Completions(cast("Iterable[Call[R]]", given), None)
     msg = f"as_completed() takes a Map or calls, not {type(calls).__name__}"
     raise TypeError(msg)
 
@@ -188,10 +189,11 @@ class _Completions(AsyncIterator[Call[R]]):
         for call in calls:
             self._add(call)
 
-    def _add(self, call: Call[R]) -> None:
-        if not isinstance(call, Call):
-            msg = f"as_completed() yields the Calls of fabric.submit(), not {type(call).__name__}"
+    def _add(self, given: Any) -> None:  # noqa: ANN401 - whatever the caller gave
+        if not isinstance(given, Call):
+            msg = f"as_completed() yields the Calls of fabric.submit(), not {type(given).__name__}"
             raise TypeError(msg)
+        call = cast("Call[R]", given)
         if call in self._known:
             return
         self._known.add(call)

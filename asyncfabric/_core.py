@@ -6,7 +6,7 @@ import asyncio
 import os
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncfabric_runtime._context import in_worker
 from asyncfabric_storage import LocalStore, ObjectStore, open_store
@@ -140,7 +140,7 @@ def _abandon(backend: Backend, loop: asyncio.AbstractEventLoop, pid: int) -> Non
         backend.kill()
 
 
-def _backend(backend: Backend | str | None) -> Backend:
+def _backend(backend: Any) -> Backend:  # noqa: ANN401 - whatever the caller gave
     if backend is not None and not isinstance(backend, str):
         if not isinstance(backend, Backend):
             msg = (

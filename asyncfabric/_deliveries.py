@@ -165,7 +165,7 @@ class HandedOut:
             if error is not None:
                 call.set_exception(error)
             else:
-                asyncio.Future.cancel(call, "the Fabric was closed")
+                call.drop("the Fabric was closed")
 
 
 def _nothing() -> None:

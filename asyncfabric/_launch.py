@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncfabric_runtime import Plan, Ref
 from asyncfabric_runtime._blame import blame
@@ -54,7 +54,7 @@ class Launch:
         self._core = core
         self._settings = settings
         self._function = function
-        self._convention = convention
+        self._convention: Convention = convention
         self._shared = dict(shared or {})
         self._seed = int.from_bytes(os.urandom(16)) if seed is None else seed
         self._by_reference = by_reference
@@ -99,13 +99,13 @@ class Launch:
         try:
             if self._code is None:
                 self._code = await asyncio.to_thread(self._ship, None)
-            stored = {}
+            stored: dict[str, str] = {}
             for name, value in self._shared.items():
-                ref = (
-                    value
-                    if isinstance(value, Ref)
-                    else await put(self._core, value, f"shared {name!r}")
-                )
+                ref: Ref[Any]
+                if isinstance(value, Ref):
+                    ref = cast("Ref[Any]", value)
+                else:
+                    ref = await put(self._core, value, f"shared {name!r}")
                 stored[name] = check_ref(ref, self._core.store.url).digest
         except Exception as error:  # noqa: BLE001 - it is the map's to raise
             run.finish(error)

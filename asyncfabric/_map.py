@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._call import Call
 
@@ -135,7 +135,7 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
         block, place = await self._next("iterated")
         if block.error is not None:
             if self._return_exceptions:
-                return block.error  # type: ignore[return-value] # R includes Exception then
+                return cast("R", block.error)  # R includes Exception then
             raise block.error
         value: R = block.values[place]
         return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Any, TypedDict, cast, get_type_hints
 
 from ._exceptions import ConfigurationError
 from .scheduling import Retry
@@ -64,24 +64,25 @@ _NAMES = frozenset(get_type_hints(Options))
 
 def _check(settings: Settings) -> None:
     # The types are what the caller promised; these checks are for callers that break the promise.
-    timeout: object = settings.timeout
-    weight: object = settings.weight
-    env: object = settings.env
+    given: dict[str, Any] = {name: getattr(settings, name) for name in _NAMES}
+    timeout, weight, env = given["timeout"], given["weight"], given["env"]
+    retry, initializer, idempotent = given["retry"], given["initializer"], given["idempotent"]
     if timeout is not None and not _is_positive(timeout):
         _refuse("timeout", timeout, "seconds above 0, or None for no limit")
     if not _is_positive(weight):
         _refuse("weight", weight, "a number above 0")
-    if not isinstance(settings.idempotent, bool):
-        _refuse("idempotent", settings.idempotent, "True or False")
-    if settings.retry is not None and not isinstance(settings.retry, Retry):
-        _refuse("retry", settings.retry, "an asyncfabric.Retry(...), or None for no retry")
-    if settings.initializer is not None and not callable(settings.initializer):
-        _refuse("initializer", settings.initializer, "a function without arguments")
-    if env is not None and not (
-        isinstance(env, Mapping)
-        and all(isinstance(name, str) and isinstance(value, str) for name, value in env.items())
-    ):
-        _refuse("env", env, "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
+    if not isinstance(idempotent, bool):
+        _refuse("idempotent", idempotent, "True or False")
+    if retry is not None and not isinstance(retry, Retry):
+        _refuse("retry", retry, "an asyncfabric.Retry(...), or None for no retry")
+    if initializer is not None and not callable(initializer):
+        _refuse("initializer", initializer, "a function without arguments")
+    if env is not None and not (isinstance(env, Mapping) and _all_text(cast("Any", env))):
+        _refuse("env", given["env"], "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
+
+
+def _all_text(env: Mapping[Any, Any]) -> bool:
+    return all(isinstance(part, str) for pair in env.items() for part in pair)
 
 
 def _is_positive(value: object) -> bool:
