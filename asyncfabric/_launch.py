@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from asyncfabric_runtime import Plan, Ref
 from asyncfabric_runtime._blame import blame
@@ -102,8 +102,8 @@ class Launch:
             stored: dict[str, str] = {}
             for name, value in self._shared.items():
                 ref: Ref[Any]
-                if isinstance(value, Ref):
-                    ref = cast("Ref[Any]", value)
+                if _is_ref(value):
+                    ref = value
                 else:
                     ref = await put(self._core, value, f"shared {name!r}")
                 stored[name] = check_ref(ref, self._core.store.url).digest
@@ -136,6 +136,10 @@ class Launch:
         run.code = {shipped.digest: shipped.data for shipped in code}
         run.prepare = None
         run.dispatcher.join(run)
+
+
+def _is_ref(value: object) -> TypeGuard[Ref[Any]]:
+    return isinstance(value, Ref)
 
 
 def _within_deadline(timeout: float | None) -> float | None:
