@@ -114,8 +114,8 @@ class Call(asyncio.Future[R]):
         self, owner: Owner, index: int, value: object, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(loop=loop)
-        self.index = index
-        self.input = value
+        self.index: int = index
+        self.input: object = value
         self._owner = owner
         self._record: Answered | None = None
         self._offset = 0

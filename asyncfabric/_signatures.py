@@ -25,6 +25,8 @@ AnyCoFunction: TypeAlias = Callable[..., Coroutine[Any, Any, R]]
 
 
 class _Common(TypedDict, total=False):
+    """What all combinations take; described at `Fabric.map`."""
+
     ordered: bool
     seed: int | None
     buffersize: int | None

@@ -67,12 +67,12 @@ class Context:
         seed: int = 0,
         store_url: str | None = None,
     ) -> None:
-        self.job = job
-        self.index = index
-        self.attempt = attempt
-        self.deadline = deadline
-        self.seed = seed
-        self.token = f"{job}/{index}"
+        self.job: str = job
+        self.index: int = index
+        self.attempt: int = attempt
+        self.deadline: float | None = deadline
+        self.seed: int = seed
+        self.token: str = f"{job}/{index}"
         self._store_url = store_url
 
     def __repr__(self) -> str:

@@ -166,13 +166,13 @@ class Envelope:
         segments: list[Buffer],
         attachments: dict[str, Buffer] | None = None,
     ) -> None:
-        self.plan = plan
-        self.flight = flight
-        self.indices = indices
-        self.attempts = attempts
-        self.inputs = inputs
-        self.refs = refs
-        self.segments = segments
+        self.plan: Plan = plan
+        self.flight: int = flight
+        self.indices: Sequence[int] = indices
+        self.attempts: int | list[int] = attempts
+        self.inputs: Encoded = inputs
+        self.refs: list[str] = refs
+        self.segments: list[Buffer] = segments
         self.attachments: dict[str, Buffer] = {} if attachments is None else attachments
 
     def attempt(self, position: int) -> int:

@@ -88,17 +88,17 @@ class Outcome:
         lacks: list[str] | None = None,
         segments: list[Buffer] | None = None,
     ) -> None:
-        self.flight = flight
-        self.positions = positions
-        self.values = values
-        self.run = run
+        self.flight: int = flight
+        self.positions: Sequence[int] = positions
+        self.values: Encoded = values
+        self.run: array[float] = run
         self.failures: dict[int, Failure] = {} if failures is None else failures
         self.logs: dict[int, str] = {} if logs is None else logs
-        self.busy = busy
-        self.phases = phases
-        self.cold = cold
-        self.peak_memory = peak_memory
-        self.final = final
+        self.busy: float = busy
+        self.phases: Phases = phases
+        self.cold: bool = cold
+        self.peak_memory: int = peak_memory
+        self.final: bool = final
         self.lacks: list[str] = [] if lacks is None else lacks
         self.segments: list[Buffer] = [] if segments is None else segments
 

@@ -27,8 +27,8 @@ class Ref(Generic[T]):
     __slots__ = ("_store_url", "digest", "size")
 
     def __init__(self, digest: str, size: int, store_url: str) -> None:
-        self.digest = digest
-        self.size = size
+        self.digest: str = digest
+        self.size: int = size
         self._store_url = store_url
 
     @property

@@ -44,7 +44,7 @@ class WorkerProcess:
             file = theirs.enter_context(tempfile.TemporaryFile())
             file.truncate(mmap.PAGESIZE)
             self._map = ours.enter_context(mmap.mmap(file.fileno(), mmap.PAGESIZE))
-            self.page = memoryview(self._map).cast("q")
+            self.page: memoryview[int] = memoryview(self._map).cast("q")
             ours.callback(self.page.release)
             self.page[0] = -1
             inherited = (their_work.fileno(), their_control.fileno(), file.fileno())
@@ -64,7 +64,7 @@ class WorkerProcess:
                 process_group=0,
             )
             ours.pop_all()  # they stay open: the worker is there
-        self.pid = self._process.pid
+        self.pid: int = self._process.pid
 
     def watch(self, on_exit: Callable[[], None]) -> None:
         """Call `on_exit` from a thread when the process has ended.

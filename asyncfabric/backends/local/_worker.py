@@ -45,9 +45,17 @@ class Load:
 class Pool(Protocol):
     """Whom a worker tells what it hears; see `LocalBackend`."""
 
-    def on_ready(self) -> None: ...
-    def on_outcome(self, worker: Worker, outcome: Outcome, size: int) -> None: ...
-    def on_returned(self, flight: int, positions: list[int] | None) -> None: ...
+    def on_ready(self) -> None:
+        """Know that a worker has started."""
+        ...
+
+    def on_outcome(self, worker: Worker, outcome: Outcome, size: int) -> None:
+        """Take answers in."""
+        ...
+
+    def on_returned(self, flight: int, positions: list[int] | None) -> None:
+        """Take back calls that did not run."""
+        ...
 
 
 class Worker:
@@ -55,13 +63,14 @@ class Worker:
 
     def __init__(self, pool: Pool, process: WorkerProcess, loop: asyncio.AbstractEventLoop) -> None:
         self.process = process
-        self.name = f"process {process.pid}"
-        self.ready = False
-        self.stalled = False
-        self.dismissed = False
+        self.name: str = f"process {process.pid}"
+        self.ready: bool = False
+        self.stalled: bool = False
+        self.dismissed: bool = False
         self.timed_out: float | None = None
-        self.answers = self.answers_seen = 0
-        self.answered_at = 0.0
+        self.answers: int = 0
+        self.answers_seen: int = 0
+        self.answered_at: float = 0.0
         self.loads: dict[int, Load] = {}
         self.known: set[str] = set()
         self._pool = pool
