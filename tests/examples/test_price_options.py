@@ -1,0 +1,44 @@
+"""The Asian option: its closed forms, and its simulation."""
+
+from pathlib import Path
+
+import pytest
+
+from examples.price_options import Option
+
+from .running import run
+
+
+def test_with_one_day_the_averages_are_the_share() -> None:
+    """The price of Black and Scholes (1973); their value for this option is in every textbook."""
+    option = Option(spot=42, strike=40, rate=0.1, volatility=0.2, days=1)
+    assert option.geometric_price() == pytest.approx(option.highest_price(), rel=1e-12)
+    option = Option(days=1)
+    assert option.geometric_price() == pytest.approx(14.2313, abs=1e-4)
+
+
+def test_an_average_is_worth_less_than_its_share() -> None:
+    prices = [Option(days=days).geometric_price() for days in (1, 2, 10, 50, 1000)]
+    assert prices == sorted(prices, reverse=True)
+    assert Option().geometric_price() < Option().highest_price() < prices[0]
+
+
+def test_without_volatility_it_pays_the_forward() -> None:
+    option = Option(volatility=1e-9, days=2, strike=90)
+    assert option.highest_price() > option.geometric_price() > 0
+    assert option.highest_price() == pytest.approx(11.8, abs=1)
+
+
+def test_it_converges_on_the_known_value_in_whatever_order_results_come(tmp_path: Path) -> None:
+    arguments = ("--seeds=200",)
+    outputs = [
+        run(tmp_path, "price_options", *arguments, f"--backend={backend}")
+        for backend in ("local://?processes=2", "local://?processes=1", "inline://")
+    ]
+    ends = {output.partition("geometric")[2] for output in outputs}
+    assert len(ends) == 1  # the running estimates may differ, the results don't
+    (end,) = ends
+    assert "checked: within 4 standard errors" in end
+    errors = [float(line.split()[-1]) for line in outputs[0].splitlines() if " seeds: " in line]
+    assert len(errors) == 10
+    assert errors[-1] < errors[0]
