@@ -160,6 +160,8 @@ class Worker:
                 load.left -= load.left if positions is None else len(positions)
                 if positions is None:
                     del self.loads[flight]
+            if not self.loads:
+                self.stalled = False  # all was taken back: no answer will come to say so
             self._pool.on_returned(flight, positions)
         elif kind == READY:
             self.ready = True
