@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._codec import decode_outcome, encode_inputs, is_heavy
+from ._exceptions import AttemptTimeout
 from .reporting import CallsAnswered, CallsReturned, InvocationLaunched, WorkerLost
 from .scheduling import Admission
 
@@ -74,9 +75,7 @@ class Dispatcher:
     def join(self, run: Run) -> None:
         """Take a run in, to be served in its turn."""
         if self.broken is not None:
-            self._runs[run] = None
-            run.finish(self.broken)
-            return
+            self.loop.call_soon(run.finish, self.broken)  # its first call is handed out by then
         self._runs[run] = None
         self._admission.join(run, run.weight, run.plan.is_async)
         self.wake(run)
@@ -292,10 +291,11 @@ class Dispatcher:
             return
         run = entry.run
         charged = entry.left if running is None else len(running)
+        again = not isinstance(error, AttemptTimeout)  # as when the worker itself tells of it
         if not run.over:
             for position in run.fan_out.open_positions(flight) if running is None else running:
                 own = type(error)(*error.args)  # each call's error gets a note of its own
-                run.failed(flight, position, own, retryable=True, worker=worker)
+                run.failed(flight, position, own, retryable=again, worker=worker)
         self._land(flight, entry, charged)
         if self.observers:
             self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))

@@ -46,10 +46,12 @@ class InlineBackend:
         asyncio.get_running_loop().call_soon(receiver.on_room)
 
     def room(self, plan: Plan) -> int:
-        """Return room for one plain invocation, or for many of a coroutine function."""
-        if any(invocation.plan.env != plan.env for invocation, _ in self._running.values()):
+        """Return room for one plain invocation beside many of coroutine functions."""
+        running = [invocation.plan for invocation, _ in self._running.values()]
+        if running and running[0].env != plan.env:
             return 0  # there is one environment for all that runs at a time
-        return max(0, (_TASKS if plan.is_async else 1) - len(self._running))
+        alike = sum(each.is_async == plan.is_async for each in running)
+        return max(0, (_TASKS if plan.is_async else 1) - alike)
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Run an invocation in a task of its own."""

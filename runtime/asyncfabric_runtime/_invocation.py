@@ -16,6 +16,7 @@ from ._context import Context, Slot, enter, leave
 from ._envelope import PYTHON
 from ._failure import ARGUMENT, LOAD, MISMATCH, TIMEOUT, USER, Failure, describe, said
 from ._record import Record
+from ._steps import Announced
 from ._values import decode_value
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ FLUSH_SECONDS = 0.001
 
 LOADING = 0xFFFFFFFF
 """Announced in place of a position while code and values are loaded for the calls."""
+WAITING = 0xFFFFFFFE
+"""Announced while coroutine calls run and none of them is at a step."""
 
 
 class Invocation:
@@ -262,7 +265,7 @@ class Invocation:
             emit(refused)
             return
         if self.plan.is_async:
-            self._announce(0)  # for all of them: they run side by side
+            self._announce(WAITING)
             await self._run_tasks(emit)
         else:
             self._run_plain(None)
@@ -295,7 +298,12 @@ class Invocation:
             started = perf_counter()
             kind = USER
             async with limit:
-                value = await self._invoke(argument)
+                value = await Announced(
+                    self._invoke(argument),
+                    self.page,
+                    self._announced + position,
+                    self._announced + WAITING,
+                )
         except BaseException as error:  # noqa: BLE001 - whatever user code raises
             if limit.expired():
                 failure = timed_out(self.plan.timeout, describe(error).traceback)

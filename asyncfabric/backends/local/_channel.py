@@ -144,28 +144,29 @@ class Channel:
 
     def _parse(self) -> None:
         start = 0
-        while self._open and self._filled - start >= PREFIX.size:
-            begin = start + PREFIX.size
-            kind, count, size = parse_prefix(self._chunk[start:begin])
-            there = self._filled - begin
-            if there < size:
-                if begin + size > _CHUNK:
-                    # Too large for the chunk: the rest goes straight to where it stays.
-                    self._body = memoryview(bytearray(size))
-                    self._body[:there] = self._chunk[begin : self._filled]
-                    self._body_filled, self._header = there, (kind, count)
-                    self._filled = 0
+        try:
+            while self._open and self._filled - start >= PREFIX.size:
+                begin = start + PREFIX.size
+                kind, count, size = parse_prefix(self._chunk[start:begin])
+                there = self._filled - begin
+                if there < size:
+                    if begin + size > _CHUNK:
+                        # Too large for the chunk: the rest goes straight to where it stays.
+                        self._body = memoryview(bytearray(size))
+                        self._body[:there] = self._chunk[begin : self._filled]
+                        self._body_filled, self._header = there, (kind, count)
+                        start = self._filled
                     return
-                break
-            body = self._chunk[begin : begin + size]
-            if count > 1:
-                body = memoryview(bytearray(body))  # the chunk is used again, these are kept
-            start = begin + size
-            self._on_frame(kind, split(body, count), size)
-        if start:
-            rest = bytes(self._chunk[start : self._filled])
-            self._chunk[: len(rest)] = rest
-            self._filled = len(rest)
+                body = self._chunk[begin : begin + size]
+                if count > 1:
+                    body = memoryview(bytearray(body))  # the chunk is used again, these are kept
+                start = begin + size
+                self._on_frame(kind, split(body, count), size)
+        finally:  # whatever a frame led to, it isn't read again
+            if start:
+                rest = bytes(self._chunk[start : self._filled])
+                self._chunk[: len(rest)] = rest
+                self._filled = len(rest)
 
     def _finish_body(self) -> None:
         body, self._body = self._body, None

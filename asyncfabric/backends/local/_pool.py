@@ -118,14 +118,14 @@ class LocalBackend:
     def _tell_lost(self, worker: Worker, running: tuple[int, int] | None, error: Exception) -> None:
         assert self._receiver is not None  # noqa: S101 - it is open
         loads, worker.loads = worker.loads, {}
-        plain = any(not load.is_async for load in loads.values())
-        for flight, load in loads.items():
+        coroutines = all(load.is_async for load in loads.values())
+        for flight in loads:
             self._homes.pop(flight, None)
             at: list[int] | None = []
-            if running is not None and running[0] == flight and not load.is_async:
+            if running is not None and running[0] == flight:
                 at = [running[1]]
-            elif load.is_async and not plain:
-                at = None  # any of the coroutine calls may have been the cause
+            elif running is None and coroutines:
+                at = None  # it died while all of them waited: any may have been the cause
             self._receiver.on_lost(flight, at, error, worker.name)
 
     def _break(self, error: Exception) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from asyncfabric_runtime import Outcome
-from asyncfabric_runtime._invocation import LOADING
+from asyncfabric_runtime._invocation import LOADING, WAITING
 from asyncfabric_runtime._wire import HELLO, OUTCOME, READY, RECALL, RETURNED, load_head, pack
 
 from ._channel import Channel
@@ -176,11 +176,14 @@ class Worker:
         self._channel.drain()
 
     def running(self) -> tuple[int, int] | None:
-        """Return the invocation and place of the plain call that the worker announced last."""
+        """Return the invocation and place of the call that the worker announced last.
+
+        None where there is none, or where any of its coroutine calls may have been at work.
+        """
         announced = self.process.page[0]
-        if announced < 0:
-            return None
         position = announced & LOADING
+        if announced < 0 or position == WAITING:
+            return None
         # A crash while code is loaded is charged to the first call.
         return announced >> 32, 0 if position == LOADING else position
 
@@ -193,12 +196,17 @@ class Worker:
         announced = self.process.page[0]
         if announced != self._seen[0]:
             self._seen = announced, now
-        load = self.loads.get(announced >> 32)
-        if load is None or announced & LOADING == LOADING:
+        if announced & LOADING == LOADING:
             return None
-        timeout = load.timeout
-        if load.is_async:
-            limits = [each.timeout for each in self.loads.values() if each.timeout is not None]
+        load = self.loads.get(announced >> 32)
+        if load is not None and not load.is_async:
+            timeout = load.timeout
+        else:
+            limits = [
+                each.timeout
+                for each in self.loads.values()
+                if each.is_async and each.timeout is not None
+            ]
             timeout = min(limits, default=None)
         since = max(self._seen[1], self.answered_at)
         return timeout if timeout is not None and now - since > timeout + TIMEOUT_GRACE else None
