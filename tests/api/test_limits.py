@@ -125,4 +125,3 @@ async def test_a_waiting_input_holds_no_place(local: af.Fabric) -> None:
     assert await local.map(square, range(100)) == [x * x for x in range(100)]
     gate.set()
     assert await waiting == [1, 4]
-
