@@ -74,11 +74,7 @@ class Core:
 
     def _bind_first(self) -> Dispatcher:
         if os.getpid() != self._pid:
-            msg = (
-                "this Fabric was made in another process and does not survive a fork; make a new "
-                "Fabric in the child"
-            )
-            raise RuntimeError(msg)
+            raise RuntimeError(_FORKED)
         if self.closed:
             raise RuntimeError(_CLOSED)
         try:
@@ -87,11 +83,7 @@ class Core:
             msg = "a Fabric works inside a running event loop; start one: asyncfabric.run(main())"
             raise RuntimeError(msg) from None
         if self._dispatcher is not None:
-            msg = (
-                "this Fabric belongs to the event loop it was first used in, and this is another "
-                "one; make one Fabric for each loop"
-            )
-            raise RuntimeError(msg)
+            raise RuntimeError(_ELSEWHERE)
         dispatcher = Dispatcher(self.backend, self.limit, loop)
         dispatcher.observers = self.observers
         self.backend.open(dispatcher)
@@ -114,9 +106,18 @@ class Core:
         return pace
 
     async def aclose(self, drain: float) -> None:
-        """Refuse new calls, wait, cancel the rest, stop the workers, drop a temporary store."""
-        self.closed = True
+        """Refuse new calls, wait, cancel the rest, stop the workers, drop a temporary store.
+
+        Raises `RuntimeError` in another process, and in another loop unless its own is closed.
+        """
+        if os.getpid() != self._pid:
+            raise RuntimeError(_FORKED)
         dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.loop is not asyncio.get_running_loop():
+            if not dispatcher.loop.is_closed():
+                raise RuntimeError(_ELSEWHERE)
+            dispatcher = None  # nothing there can be waited for any more
+        self.closed = True
         try:
             if dispatcher is not None:
                 if drain:
@@ -129,6 +130,14 @@ class Core:
 
 
 _CLOSED = "this Fabric is closed; make a new one"
+_FORKED = (
+    "this Fabric was made in another process and does not survive a fork; make a new Fabric in the "
+    "child"
+)
+_ELSEWHERE = (
+    "this Fabric belongs to the event loop it was first used in, and this is another one; make one "
+    "Fabric for each loop"
+)
 
 
 def _abandon(backend: Backend, loop: asyncio.AbstractEventLoop, pid: int) -> None:

@@ -193,11 +193,9 @@ class Fabric(MapMethods):
         When it returns, no worker process, descriptor or temporary file is left. Repeated calls do
         nothing.
         """
-        if self._closed:
-            return
-        self._closed = True
-        if self._owner:
+        if self._owner and not self._core.closed:
             await self._core.aclose(drain)
+        self._closed = True
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -210,7 +208,12 @@ class Fabric(MapMethods):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await asyncio.shield(self.aclose())
+        closing = asyncio.ensure_future(self.aclose())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait([closing])  # a cancelled program leaves no process behind either
+            raise
 
     def __repr__(self) -> str:
         state = "closed" if self._closed or self._core.closed else "open"

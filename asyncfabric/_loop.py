@@ -20,6 +20,10 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
     Raises `RuntimeError` inside a running loop, as `asyncio.run` does.
     """
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001
+        main.close()
+        msg = "asyncfabric.run() was called from a running event loop; await the coroutine instead"
+        raise RuntimeError(msg)
     try:
         import uvloop
     except ImportError:

@@ -85,8 +85,11 @@ class LocalBackend:
     def _exited(self, worker: Worker) -> None:
         """In the waiting thread: a worker has ended."""
         assert self._loop is not None  # noqa: S101 - it is open
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        try:
             self._loop.call_soon_threadsafe(self._bury, worker)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            worker.close()
+            worker.process.release()
 
     def _bury(self, worker: Worker) -> None:
         worker.hear_out()
