@@ -93,9 +93,11 @@ async def test_a_recall_may_overtake_its_envelope(
         mark(ran)
 
     first, second = flights
+    await bench.load(slow)
     bench.launch(slow, [0], flight=first, seconds=0.001)
-    await happens(lambda: marks(begun))
     bench.launch(late, [0, 1], flight=second, seconds=0.001)
+    assert bench.heard.returned == []  # both are on the worker
+    await happens(lambda: marks(begun))
     bench.backend.recall(second, ())
     await bench.heard.until(lambda: (second, None) in bench.heard.returned)
     mark(go)
@@ -241,7 +243,6 @@ async def test_sigint_is_ignored(bench: Bench) -> None:
     assert os.getpgid(pids[0]) != os.getpgid(0)  # the terminal's doesn't even get there
 
 
-@pytest.mark.leaky("asyncio keeps a thread that waits for a subprocess, for a while")
 async def test_a_driver_that_vanishes_takes_its_workers_along(tmp_path: Path) -> None:
     program = f"""
 import asyncio, os, sys, time
@@ -251,7 +252,8 @@ def hang(x):
     open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))
     time.sleep(1000)
 async def main():
-    async with asyncfabric.Fabric("local://?processes=1") as fabric:
+    storage = {f"file://{tmp_path}"!r}  # a private directory would be left behind
+    async with asyncfabric.Fabric("local://?processes=1", storage=storage) as fabric:
         await fabric.map(hang, [1])
 asyncio.run(main())
 """
