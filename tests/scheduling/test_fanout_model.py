@@ -1,0 +1,260 @@
+"""A FanOut under every sequence of events, against a model."""
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    precondition,
+    rule,
+    run_state_machine_as_test,  # pyright: ignore[reportUnknownVariableType]
+)
+
+from tests.scheduling.fanout_model import (
+    DELAYED,
+    DROPPED,
+    FLYING,
+    QUEUED,
+    SETTLED,
+    FanOutModel,
+    UserError,
+    rest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FanOutMachine(FanOutModel):
+    """Plays the workers, the clock and a user who changes his mind too."""
+
+    # -- answers
+
+    def flight(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.flights)), "flight")
+
+    def some(self, data: st.DataObject, flight: int) -> list[int]:
+        """Draw positions of a flight, cancelled and answered ones too, in any order."""
+        positions = st.permutations(range(len(self.flights[flight].inputs)))
+        count = data.draw(st.integers(1, len(self.flights[flight].inputs)), "count")
+        return data.draw(positions, "positions")[:count]
+
+    @precondition(lambda self: self.flights)
+    @rule(data=st.data(), span=st.booleans())
+    def succeed(self, data: st.DataObject, span: bool) -> None:
+        flight = self.flight(data)
+        positions: Sequence[int] = self.some(data, flight)
+        if span:
+            positions = range(len(self.flights[flight].inputs))
+        record = object()
+        values = [-self.flights[flight].indices[position] for position in positions]
+        wanted = [position for position in positions if position in self.places[flight]]
+        blocks = self.fan_out.succeeded(flight, positions, values, record)
+        for block in blocks:
+            if block.record is record:  # not one that had waited
+                assert values[block.offset : block.offset + len(block)] == block.values
+        for position in wanted:
+            self.state[self.land(flight, position)] = SETTLED
+        self.buffer.extend(blocks)
+
+    @precondition(lambda self: self.flights)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        flight = self.flight(data)
+        positions = self.some(data, flight)
+        self.fan_out.answered(flight, positions)
+        here = self.places[flight]
+        self.held.update(here[position] for position in positions if position in here)
+
+    @precondition(lambda self: self.flights)
+    @rule(
+        data=st.data(),
+        retryable=st.booleans(),
+        listed=st.booleans(),
+        ran=st.booleans(),
+        chance=st.sampled_from([0.0, 0.5, 0.99]),
+    )
+    def fail(
+        self, data: st.DataObject, retryable: bool, listed: bool, ran: bool, chance: float
+    ) -> None:
+        flight = self.flight(data)
+        position = data.draw(st.integers(0, len(self.flights[flight].inputs) - 1))
+        self._fail(flight, position, retryable=retryable, listed=listed, ran=ran, chance=chance)
+
+    def _fail(
+        self, flight: int, position: int, *, retryable: bool, listed: bool, ran: bool, chance: float
+    ) -> None:
+        known = self.fan_out.call_at(flight, position)
+        error: Exception = UserError() if listed else ValueError()
+        blocks = self.fan_out.failed(
+            flight,
+            position,
+            error,
+            retryable=retryable,
+            ran=ran,
+            now=self.now,
+            chance=chance,
+        )
+        self.buffer.extend(blocks)
+        if position not in self.places.get(flight, {}):
+            assert blocks == []
+            assert known is None
+            return
+        index = self.land(flight, position)
+        assert known == (index, 10 * index, self.attempt[index])
+        again = self.attempt[index] < self.most_attempts and (self.idempotent or not ran)
+        if again and (retryable or listed):
+            assert blocks == []
+            assert self.fan_out.failure(index) is None
+            self.state[index] = DELAYED
+            self.due[index] = self.now + chance * 0.1 * 2 ** (self.attempt[index] - 1)
+            self.attempt[index] += 1
+            return
+        self.state[index] = SETTLED
+        assert self.fan_out.failure(index) is error
+        self.failed.add(index)
+        if self.fail_fast:
+            at = index if self.ordered else 0
+            self.halted_at = at if self.halted_at is None else min(self.halted_at, at)
+
+    @precondition(lambda self: self.flights)
+    @rule(data=st.data(), everything=st.booleans())
+    def give_back(self, data: st.DataObject, everything: bool) -> None:
+        flight = self.flight(data)
+        positions = None if everything else self.some(data, flight)
+        here = self.places[flight]
+        wanted = [
+            position
+            for position in (list(here) if positions is None else positions)
+            if position in here and here[position] not in self.held
+        ]
+        assert self.fan_out.returned(flight, positions) == len(wanted)
+        for position in wanted:
+            self.state[self.land(flight, position)] = QUEUED
+
+    @precondition(lambda self: self.flights)
+    @rule(data=st.data())
+    def lose_worker(self, data: st.DataObject) -> None:
+        """One call is charged, the others come back."""
+        flight = self.flight(data)
+        open_ = self.fan_out.open_positions(flight)
+        here = self.places[flight]
+        assert open_ == [place for place in sorted(here) if here[place] not in self.held]
+        if open_:
+            running = data.draw(st.sampled_from(open_))
+            self._fail(flight, running, retryable=True, listed=False, ran=True, chance=0.5)
+        if flight in self.flights:
+            back = [place for place, index in here.items() if index not in self.held]
+            assert self.fan_out.returned(flight, None) == len(back)
+            for place in back:
+                self.state[self.land(flight, place)] = QUEUED
+
+    # -- time and changes of mind
+
+    @precondition(lambda self: self.due)
+    @rule(seconds=st.sampled_from([0.01, 0.1, 1.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: not self.ordered and not self.stopped)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        live = [
+            index for index, state in enumerate(self.state) if state in (QUEUED, DELAYED, FLYING)
+        ]
+        if not live:
+            return
+        index = data.draw(st.sampled_from(live), "index")
+        place = self.fan_out.cancel(index)
+        self.fan_out.delivered += 1  # as the shell does
+        if self.state[index] == FLYING:
+            assert place is not None
+            assert self.land(*place) == index
+        else:
+            assert place is None
+        self.due.pop(index, None)
+        self.state[index] = DROPPED
+        self.awaited.discard(index)
+
+    @precondition(lambda self: self.halted_at is not None and not self.stopped)
+    @rule()
+    def tolerate(self) -> None:
+        assert self.fan_out.tolerate() == (self.halted_at is not None)
+        self.halted_at, self.fail_fast = None, False
+
+    @precondition(lambda self: self.ordered and len(self.state) > 20)
+    @rule()
+    def collect(self) -> None:
+        """The consumer wants a list, in whatever order calls settle."""
+        self.buffer.extend(self.fan_out.collect())
+        self.ordered = False
+
+    @precondition(lambda self: self.flights and len(self.state) > 3)
+    @rule()
+    def stop(self) -> None:
+        assert self.fan_out.stop() == list(self.flights)
+        assert self.fan_out.stop() == []
+        assert self.fan_out.take(1e9) is None
+        self.stopped = True
+        for index, state in enumerate(self.state):
+            if state in (QUEUED, DELAYED, FLYING):
+                self.state[index] = QUEUED
+        self.flights.clear()
+        self.places.clear()
+        self.held.clear()
+        self.due.clear()
+        unfinished = self.input_open or QUEUED in self.state
+        assert self.fan_out.unfinished == unfinished
+
+    @precondition(lambda self: self.stopped)
+    @rule()
+    def revive(self) -> None:
+        undelivered = list(self.buffer)
+        if self.place:
+            undelivered[0] = rest(undelivered[0], self.place)
+        self.buffer.clear()
+        self.place = 0
+        self.buffer.extend(self.fan_out.revive(undelivered))
+        for index, state in enumerate(self.state):
+            if state == QUEUED or index in self.failed:
+                self.state[index] = QUEUED
+                self.attempt[index] = 1
+                self.awaited.add(index)
+        self.failed.clear()
+        self.halted_at = None
+        self.stopped = False
+
+    def teardown(self) -> None:
+        """Let everything run to its end: nothing is lost, and nothing comes twice."""
+        if not hasattr(self, "fan_out"):
+            return
+        if self.stopped:
+            self.revive()
+        if self.halted_at is not None:
+            self.tolerate()
+        if self.input_open:
+            self.end_input()
+        self.now += 1000.0
+        rounds = 0
+        while not self.fan_out.done:
+            rounds += 1
+            assert rounds <= 10 + 2 * len(self.state), "it never ends"
+            self.launch(None)
+            for flight in list(self.flights):
+                size = len(self.flights[flight].inputs)
+                values: list[Any] = [-index for index in self.flights[flight].indices]
+                self.buffer.extend(self.fan_out.succeeded(flight, range(size), values, None))
+                for position in list(self.places[flight]):
+                    self.state[self.land(flight, position)] = SETTLED
+            self.counts()
+        self.consume(len(self.state))
+        assert not self.buffer
+        assert not self.awaited
+        dropped = {index for index, state in enumerate(self.state) if state == DROPPED}
+        assert set(self.values_seen) | self.failed | dropped == set(range(len(self.state)))
+
+
+def test_any_sequence_of_events() -> None:
+    run_state_machine_as_test(
+        FanOutMachine, settings=settings(max_examples=200, stateful_step_count=40)
+    )
