@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast, get_type_hints
 
 from ._exceptions import ConfigurationError
 from .scheduling import Retry
+from .shipping import is_coroutine_function
 
 if TYPE_CHECKING:
     from typing import Self
@@ -77,6 +78,8 @@ def _check(settings: Settings) -> None:
         _refuse("retry", retry, "an asyncfabric.Retry(...), or None for no retry")
     if initializer is not None and not callable(initializer):
         _refuse("initializer", initializer, "a function without arguments")
+    if initializer is not None and is_coroutine_function(initializer):
+        _refuse("initializer", initializer, "a plain function: nothing awaits a coroutine there")
     if env is not None and not (isinstance(env, Mapping) and _all_text(cast("Any", env))):
         _refuse("env", given["env"], "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
 

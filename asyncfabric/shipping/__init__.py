@@ -2,6 +2,7 @@
 
 from ._functions import OPTIONS_ATTRIBUTE as OPTIONS_ATTRIBUTE
 from ._functions import Shipped as Shipped
+from ._functions import is_coroutine_function as is_coroutine_function
 from ._functions import ship as ship
 
-__all__ = ["OPTIONS_ATTRIBUTE", "Shipped", "ship"]
+__all__ = ["OPTIONS_ATTRIBUTE", "Shipped", "is_coroutine_function", "ship"]

@@ -13,6 +13,9 @@ from tests.api.work import square
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+async def _set_up() -> None: ...
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -41,6 +44,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
         ({"idempotent": 1}, "True or False"),
         ({"retry": 3}, r"asyncfabric\.Retry"),
         ({"initializer": "setup"}, "a function"),
+        ({"initializer": _set_up}, "a plain function"),
         ({"env": {"A": 1}}, "mapping from str to str"),
         ({"env": "A=1"}, "mapping from str to str"),
         ({"timout": 5}, "the options are .*timeout"),
