@@ -110,12 +110,13 @@ class _Watch(NamedTuple):
         if function.__defaults__ is not self.defaults:
             return False
         keyword_defaults, attributes = function.__kwdefaults__ or _NOTHING, function.__dict__
+        closure = function.__closure__
         if (len(keyword_defaults), len(attributes)) != self.sizes:
             return False
         try:
             return (
                 self.names.hold(function.__globals__.get, repeat(_ABSENT))
-                and (not function.__closure__ or self.cells.hold(_content))
+                and (not closure or self.cells.hold([*map(_content, closure)].__getitem__))
                 and (not keyword_defaults or self.keyword_defaults.hold(keyword_defaults.get))
                 and (not attributes or self.attributes.hold(attributes.get))
             )
@@ -198,7 +199,8 @@ def _watches(function: object, seen: set[int]) -> list[_Watch] | None:
     if not isinstance(function, FunctionType):
         return None
     try:
-        cells = [(cell, cell.cell_contents) for cell in function.__closure__ or ()]
+        # Not the cells themselves: what they hold would be held by them.
+        cells = list(enumerate(map(_content, function.__closure__ or ())))
     except ValueError:  # a cell that is still empty
         return None
     names = [
