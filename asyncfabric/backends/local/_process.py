@@ -21,6 +21,10 @@ from asyncfabric_runtime._watchdog import RETIRED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SEND_BUFFER = 512 * 1024
+"""Bytes a socket takes in before its writer has to wait. The system may grant less. Large arrays then
+go over in a few steps; still larger buffers were slower, they no longer fit the processor's cache."""
+
 _START = (
     "import sys; sys.path[:0] = {path!r}; from asyncfabric_runtime._worker import main; main({fds})"
 )
@@ -135,6 +139,8 @@ def _socket_pair(
 ) -> tuple[socket.socket, socket.socket]:
     here, there = socket.socketpair()
     here.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    for end in (here, there):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     return ours.enter_context(here), theirs.enter_context(there)
 
 
