@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SEND_BUFFER = 512 * 1024
-"""Bytes a socket takes in before its writer has to wait. The system may grant less. Large arrays then
-go over in a few steps; still larger buffers were slower, they no longer fit the processor's cache."""
+"""Bytes a socket takes in before its writer has to wait; the system may grant less. Large arrays
+then go over in a few steps. Buffers of a megabyte and more were slower again."""
 
 _START = (
     "import sys; sys.path[:0] = {path!r}; from asyncfabric_runtime._worker import main; main({fds})"
