@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -59,16 +58,12 @@ class Batch(NamedTuple):
 
 
 def merged(batches: list[Batch]) -> Batch:
-    """Return the calls of several batches as one, whose first call is that of the first batch."""
+    """Return the calls of several batches, each of which begins after the one before has ended."""
     attempts: int | list[int] = batches[0].attempts
     if any(batch.attempts != attempts for batch in batches) or not isinstance(attempts, int):
         attempts = [batch.attempt(place) for batch in batches for place in range(len(batch.inputs))]
-    indices = [index for batch in batches for index in batch.indices]
-    inputs = [value for batch in batches for value in batch.inputs]
-    if any(one.indices[-1] > next_.indices[0] for one, next_ in pairwise(batches)):
-        order = sorted(range(len(indices)), key=indices.__getitem__)
-        indices = [indices[place] for place in order]
-        inputs = [inputs[place] for place in order]
-        if not isinstance(attempts, int):
-            attempts = [attempts[place] for place in order]
-    return Batch(indices, inputs, attempts)
+    return Batch(
+        [index for batch in batches for index in batch.indices],
+        [value for batch in batches for value in batch.inputs],
+        attempts,
+    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Queue:
-    """Gives calls out by index, the lowest first, as long as nothing else is asked for.
+    """Gives calls out by index, the lowest first.
 
     *Fresh* calls are inputs that were never launched; their indices follow each other, and come
     after all others. Calls that are launched *again* are kept in the batches in which they came
@@ -103,8 +103,11 @@ class Queue:
                 break
             start, end = returned.start, len(batch.inputs)
             stop = min(end, start + missing)
+            limits = [other for other, _ in again[1:3]]  # one of them is the next in the heap
             if before is not None:
-                stop = bisect_left(batch.indices, before, start, stop)
+                limits.append(before)
+            if limits and batch.indices[stop - 1] >= (limit := min(limits)):
+                stop = bisect_left(batch.indices, limit, start, stop)
             parts.append(batch.part(start, stop))
             missing -= stop - start
             if stop == end:

@@ -63,6 +63,7 @@ class FanOutModel(RuleBasedStateMachine):
         self.places: dict[int, dict[int, int]] = {}  # flight -> position -> index, not settled
         self.held: set[int] = set()  # calls answered and not settled
         self.last_flight = 0
+        self.executions = 0  # of calls that were launched, and didn't come back
         self.failed: set[int] = set()
         self.halted_at: int | None = None
         # the consumer
@@ -137,6 +138,7 @@ class FanOutModel(RuleBasedStateMachine):
         self.flights[self.last_flight] = batch
         self.places[self.last_flight] = dict(enumerate(batch.indices))
         self.fan_out.launched(self.last_flight, batch)
+        self.executions += len(batch.inputs)
 
     def land(self, flight: int, position: int) -> int:
         index = self.places[flight].pop(position)
@@ -182,6 +184,7 @@ class FanOutModel(RuleBasedStateMachine):
             return
         fan_out, states = self.fan_out, Counter(self.state)
         assert fan_out.read == len(self.state)
+        assert fan_out.attempts == self.executions
         assert fan_out.in_flight == sum(map(len, self.places.values()))
         assert fan_out.failed_calls == len(self.failed)
         assert set(fan_out.failures()) == self.failed

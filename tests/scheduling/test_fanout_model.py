@@ -129,6 +129,7 @@ class FanOutMachine(FanOutModel):
             if position in here and here[position] not in self.held
         ]
         assert self.fan_out.returned(flight, positions) == len(wanted)
+        self.executions -= len(wanted)
         for position in wanted:
             self.state[self.land(flight, position)] = QUEUED
 
@@ -146,6 +147,7 @@ class FanOutMachine(FanOutModel):
         if flight in self.flights:
             back = [place for place, index in here.items() if index not in self.held]
             assert self.fan_out.returned(flight, None) == len(back)
+            self.executions -= len(back)
             for place in back:
                 self.state[self.land(flight, place)] = QUEUED
 
