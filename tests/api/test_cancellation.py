@@ -97,7 +97,9 @@ async def test_no_result_after_a_cancel(fabric: af.Fabric) -> None:
 async def test_a_running_call_is_stopped_and_its_neighbours_lose_nothing(
     own: af.Fabric, tmp_path: Path
 ) -> None:
-    before = set(await own.map(pid, range(64), chunksize=1))
+    before = set[int]()
+    while len(before) < 2:  # both have started
+        before |= set(await own.map(pid, range(64), chunksize=1))
     stuck = own.submit(mark_and_wait, str(tmp_path), 0)
     others = [own.submit(square, x) for x in range(200)]
     await until(lambda: noted(tmp_path))
