@@ -7,6 +7,7 @@ of the driver, with which the worker ends at once.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import io
 import mmap
@@ -81,7 +82,8 @@ class LocalWorker:
         sys.stdout = Tee(sys.stdout, running_transcript)
         sys.stderr = Tee(sys.stderr, running_transcript)
         threading.Thread(target=self._obey, name="asyncfabric-control", daemon=True).start()
-        self._work.send(pack(READY, (os.getpid(), PYTHON)))
+        with contextlib.suppress(OSError):  # the driver has gone already; reading tells the same
+            self._work.send(pack(READY, (os.getpid(), PYTHON)))
         while True:
             if self._waiting:
                 invocation = self._waiting.popleft()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
+from tests.api.until import until, untyped
 from tests.api.work import note, noted, pid, square
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -100,7 +101,7 @@ def _time_left() -> float:
     return deadline - time.time()
 
 
-# -- retries ----------------------------------------------------------------------------------------
+# -- retries --------------------------------------------------------------------------------------
 
 
 def flaky(failures: int, x: int) -> int:
@@ -167,12 +168,11 @@ async def test_coroutine_calls_of_a_dead_worker_each_have_their_own_error(
 
 async def _die_together(directory: str, x: int) -> None:
     note(directory, x)
-    while len(noted(directory)) < 4:
-        await asyncio.sleep(0)
+    await until(lambda: len(noted(directory)) == 4)
     os._exit(3)
 
 
-# -- what a call leaves -----------------------------------------------------------------------------
+# -- what a call leaves ---------------------------------------------------------------------------
 
 
 def talk(x: int) -> int:
@@ -230,16 +230,16 @@ async def test_output_is_bounded(local: af.Fabric) -> None:
 
 
 def _print_much() -> None:
-    quiet = sys.stdout._stream  # type: ignore[union-attr] # pyright: ignore # not into the test's log
-    sys.stdout._stream = None  # type: ignore[union-attr] # pyright: ignore
+    tee = untyped(sys.stdout)
+    stream, tee._stream = tee._stream, None  # not into the test's own output
     print("first")
     for _ in range(10):
         print("x" * 1_000_000)
     print("last")
-    sys.stdout._stream = quiet  # type: ignore[union-attr] # pyright: ignore
+    tee._stream = stream
 
 
-# -- initializer, env, views ------------------------------------------------------------------------
+# -- initializer, env, views ----------------------------------------------------------------------
 
 
 async def test_an_initializer_runs_once_per_process(own: af.Fabric, tmp_path: Path) -> None:
@@ -286,5 +286,5 @@ async def test_views_share_the_workers(local: af.Fabric) -> None:
     async with view:
         assert await view.submit(square, 3) == 9
     with pytest.raises(RuntimeError, match="closed"):
-        view.submit(square, 3)
+        untyped(view).submit(square, 3)
     assert await local.submit(square, 3) == 9

@@ -30,7 +30,7 @@ async def test_await_of_many_kinds(fabric: af.Fabric) -> None:
     def submit(x: int) -> af.Call[int]:
         return fabric.submit(square, x)
 
-    assert await asyncio.gather(submit(1), submit(2)) == [1, 4]
+    assert await asyncio.gather(*map(submit, (1, 2))) == [1, 4]
     done, pending = await asyncio.wait([submit(3), submit(4)])
     assert ({call.result() for call in done}, pending) == ({9, 16}, set())
     assert await asyncio.wait_for(submit(5), 30) == 25
@@ -129,11 +129,14 @@ async def test_a_group_that_fails_cancels_its_calls(local: af.Fabric, tmp_path: 
     async def wait(call: "af.Call[Any]") -> None:
         await call
 
-    with pytest.raises(ExceptionGroup) as caught:
+    async def together() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(wait(waiting))
             await until(lambda: noted(tmp_path))
             group.create_task(wait(local.submit(fail, 1)))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await together()
     assert [type(error) for error in caught.value.exceptions] == [ValueError]
     assert waiting.cancelled()
     await until(lambda: "cancelled 1" in noted(tmp_path))
@@ -154,7 +157,7 @@ def note_and_return(directory: str, x: int) -> int:
     return x
 
 
-# -- exceptions that nobody looks at ----------------------------------------------------------------
+# -- exceptions that nobody looks at --------------------------------------------------------------
 
 
 async def test_a_dropped_failed_submit_is_reported(fabric: af.Fabric) -> None:
@@ -192,13 +195,13 @@ async def test_failed_calls_of_a_map_are_not_reported(fabric: af.Fabric) -> None
 
 
 def _listen() -> list[dict[str, Any]]:
-    """Keep what the loop's exception handler is told, until the loop is asked for something else."""
+    """Keep what the loop's exception handler is told from now on."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     return reported
 
 
-# -- cheap ------------------------------------------------------------------------------------------
+# -- cheap ----------------------------------------------------------------------------------------
 
 
 async def test_no_task_per_pending_input(local: af.Fabric) -> None:

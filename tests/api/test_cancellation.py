@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asyncfabric as af
-from tests.api.until import gone, until
+from tests.api.until import gone, until, untyped
 from tests.api.work import (
     mark_and_wait,
     mark_and_wait_async,
@@ -57,6 +58,10 @@ async def _cancel_after(passes: int, work: "asyncio.Task[None]") -> bool:
     return cancelled and work.cancelled()
 
 
+def _no_more_than(tasks: "set[asyncio.Task[Any]]") -> bool:
+    return asyncio.all_tasks() <= tasks
+
+
 async def test_cancelled_anywhere(fabric: af.Fabric) -> None:
     dispatcher = fabric._core.bind()
     cancelled = passes = 0
@@ -67,8 +72,8 @@ async def test_cancelled_anywhere(fabric: af.Fabric) -> None:
         elif cancelled:
             break
         await until(lambda: dispatcher.in_flight == 0)
-        await until(lambda tasks=tasks: asyncio.all_tasks() <= tasks)
-        assert all(not run.delivery.calls for run in dispatcher.runs)  # type: ignore[attr-defined] # pyright: ignore
+        await until(partial(_no_more_than, tasks))
+        assert all(not untyped(run.delivery).calls for run in dispatcher.runs)
         passes = passes + 1 if passes < 60 else passes * 5 // 4
     assert cancelled > 20
     assert await fabric.map(square, range(10)) == [x * x for x in range(10)]
@@ -120,7 +125,7 @@ async def test_coroutine_calls_see_the_cancel(fabric: af.Fabric, tmp_path: Path)
     calls[1].cancel()
     await until(lambda: "cancelled 1" in noted(tmp_path))
     note(str(tmp_path), "go")
-    assert await asyncio.gather(calls[0], calls[2], calls[3]) == [0, 2, 3]
+    assert await asyncio.gather(*calls[:1], *calls[2:]) == [0, 2, 3]
     assert {name for name in noted(tmp_path) if name.startswith("cancelled")} == {"cancelled 1"}
 
 

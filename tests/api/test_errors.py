@@ -3,13 +3,14 @@
 import asyncio
 import errno
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asyncfabric as af
-from tests.api.until import until
+from tests.api.until import take, until, untyped
 from tests.api.work import fail, mark_and_wait_async, note, noted, odd_fails, square
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,7 +69,7 @@ raisers = pytest.mark.parametrize("function", [raise_of, raise_of_async])
 
 
 async def raised(fabric: af.Fabric, make: Any, function: Any = raise_of) -> BaseException:
-    with pytest.raises(BaseException) as caught:  # noqa: B017 - the kind is the caller's to check
+    with pytest.raises(BaseException) as caught:
         await fabric.submit(function, make)
     return caught.value
 
@@ -113,16 +114,17 @@ async def test_required_constructor_arguments(fabric: af.Fabric, function: Any) 
 async def test_groups(fabric: af.Fabric, function: Any) -> None:
     def make() -> BaseException:
         return ExceptionGroup(
-            "two", [NeedsArgumentsError(1, where="a"), ExceptionGroup("one", [OSError(2, "no", "f")])]
+            "two",
+            [NeedsArgumentsError(1, where="a"), ExceptionGroup("one", [OSError(2, "no", "f")])],
         )
 
     error = await raised(fabric, make, function)
     assert isinstance(error, ExceptionGroup)
-    first, second = error.exceptions
+    first, second = untyped(error).exceptions
     assert isinstance(first, NeedsArgumentsError)
     assert first.where == "a"
     assert isinstance(second, ExceptionGroup)
-    assert isinstance(second.exceptions[0], FileNotFoundError)
+    assert isinstance(untyped(second).exceptions[0], FileNotFoundError)
 
 
 async def test_a_group_with_what_cannot_be_sent(fabric: af.Fabric) -> None:
@@ -195,7 +197,7 @@ async def test_a_huge_message(fabric: af.Fabric) -> None:
 
 async def test_a_class_that_travels_by_value(fabric: af.Fabric) -> None:
     scope: dict[str, Any] = {"__name__": "__main__"}
-    exec("class Local(Exception): pass\ndef boom(x): raise Local(x)", scope)  # noqa: S102
+    exec("class Local(Exception): pass\ndef boom(x): raise Local(x)", scope)
     with pytest.raises(scope["Local"]) as caught:
         await fabric.submit(scope["boom"], 3)
     assert caught.value.args == (3,)
@@ -224,8 +226,7 @@ async def test_the_first_failure_cancels_the_siblings_and_is_raised_itself(
 
 async def _wait_or_fail(directory: str, x: int) -> int:
     if x < 0:
-        while len(noted(directory)) < 3:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(noted(directory)) == 3)
         raise ValueError("three are waiting")
     return await mark_and_wait_async(directory, x)
 
@@ -244,12 +245,14 @@ def _note_and_fail(directory: str, x: int) -> None:
 
 async def test_a_failure_in_an_ordered_stream_comes_in_its_place(fabric: af.Fabric) -> None:
     for chunksize in (1, 4, 50):
-        taken = []
+        taken: list[int] = []
         with pytest.raises(ValueError, match="odd: 11"):
-            async for value in fabric.map(
-                odd_fails, [*range(0, 10, 2), 11, *range(0, 10, 2)], chunksize=chunksize
-            ):
-                taken.append(value)
+            await take(
+                fabric.map(
+                    odd_fails, [*range(0, 10, 2), 11, *range(0, 10, 2)], chunksize=chunksize
+                ),
+                taken,
+            )
         assert taken == [0, 2, 4, 6, 8]
 
 
@@ -257,7 +260,7 @@ async def test_unpicklable_results_and_inputs(fabric: af.Fabric) -> None:
     with pytest.raises(af.SerializationError, match="lock"):
         await fabric.submit(_lock)
     with pytest.raises(af.SerializationError, match="lock") as caught:
-        await fabric.map(square, [1, threading.Lock(), 3])
+        await untyped(fabric).map(square, [1, threading.Lock(), 3])
     assert "call 1 of" in caught.value.__notes__[-1]
     results = await fabric.map(_echo, [1, threading.Lock(), 3], return_exceptions=True)
     assert (results[0], results[2]) == (1, 3)
@@ -283,9 +286,7 @@ async def test_gather(local: af.Fabric, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="failed: 1"):
         await af.gather(waiting, local.submit(fail, 1), local.submit(fail, 1))
     assert waiting.cancelled()
-    mixed = await af.gather(
-        local.submit(square, 2), local.submit(fail, 1), return_exceptions=True
-    )
+    mixed = await af.gather(local.submit(square, 2), local.submit(fail, 1), return_exceptions=True)
     assert mixed[0] == 4
     assert isinstance(mixed[1], ValueError)
 
@@ -321,7 +322,7 @@ async def test_as_completed_of_calls(fabric: af.Fabric) -> None:
     assert sorted(seen, key=lambda call: call.index) == calls
     assert [call.exception() is None for call in calls] == [True, False] * 3
 
-    async def more() -> Any:
+    async def more() -> AsyncIterator[af.Call[int]]:
         for x in range(4):
             yield fabric.submit(square, x)
             await asyncio.sleep(0)

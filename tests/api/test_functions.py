@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
+from tests.api.until import until, untyped
 from tests.api.work import echo, square, square_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,8 +47,11 @@ class Scaler:
         return self.factor
 
 
-class AsyncScaler(Scaler):
-    async def __call__(self, x: int) -> int:  # type: ignore[override] # pyright: ignore
+class AsyncScaler:
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    async def __call__(self, x: int) -> int:
         return self.factor * x
 
 
@@ -73,7 +77,7 @@ async def times_async(factor: int, x: int) -> int:
 
 
 def closure(factor: int) -> Any:
-    return lambda x: factor * x
+    return untyped(lambda x: factor * x)  # pyright: ignore[reportUnknownLambdaType]
 
 
 def closure_async(factor: int) -> Any:
@@ -86,7 +90,7 @@ def closure_async(factor: int) -> Any:
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: 3 * x,
+        untyped(lambda x: 3 * x),  # pyright: ignore[reportUnknownLambdaType]
         closure(3),
         closure_async(3),
         functools.partial(times, 3),
@@ -122,14 +126,14 @@ async def test_recursion(fabric: af.Fabric) -> None:
         return 1 if n < 2 else n * factorial(n - 1)
 
     scope: dict[str, Any] = {"__name__": "__main__"}
-    exec("def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)", scope)  # noqa: S102
+    exec("def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)", scope)
     assert await fabric.map(factorial, [5, 6]) == [120, 720]
     assert await fabric.map(scope["fib"], [10]) == [55]
 
 
 async def test_present_state_is_seen(fabric: af.Fabric) -> None:
     scope: dict[str, Any] = {"__name__": "__main__", "factor": 2, "table": {}, "helper": square}
-    exec("def use(x): return factor * helper(x) + table.get(x, 0)", scope)  # noqa: S102
+    exec("def use(x): return factor * helper(x) + table.get(x, 0)", scope)
     use = scope["use"]
     assert await fabric.submit(use, 3) == 18
     scope["factor"] = 5
@@ -157,7 +161,7 @@ async def test_a_module_written_at_run_time(
     fabric: af.Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "written_now.py").write_text("FACTOR = 4\ndef scale(x): return FACTOR * x\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    untyped(monkeypatch).syspath_prepend(tmp_path)
     module = importlib.import_module("written_now")
     try:
         assert await fabric.map(module.scale, [1, 2]) == [4, 8]
@@ -168,7 +172,7 @@ async def test_a_module_written_at_run_time(
 async def test_a_module_that_is_nowhere(fabric: af.Fabric) -> None:
     """A module made in memory can't be imported by a worker: the error says so."""
     module = types.ModuleType("made_in_memory")
-    exec("def double(x): return 2 * x", module.__dict__)  # noqa: S102
+    exec("def double(x): return 2 * x", module.__dict__)
     sys.modules["made_in_memory"] = module
     try:
         if fabric._core.backend.separate:
@@ -192,8 +196,7 @@ _there = 0
 async def _meet(count: int) -> int:
     global _there  # noqa: PLW0603
     _there += 1
-    while _there < count:
-        await asyncio.sleep(0)
+    await until(lambda: _there == count)
     return _there
 
 

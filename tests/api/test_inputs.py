@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
-from tests.api.until import passes, until
+from tests.api.until import passes, take, until, untyped
 from tests.api.work import echo, square, square_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -177,7 +177,7 @@ def _record(items: Iterator[int], read: list[int]) -> Iterator[int]:
         yield item
 
 
-# -- inputs that raise ------------------------------------------------------------------------------
+# -- inputs that raise ----------------------------------------------------------------------------
 
 
 def _raise_at(count: int) -> Iterator[int]:
@@ -197,10 +197,9 @@ async def test_an_input_that_raises(fabric: af.Fabric, make: Any, count: int) ->
     with pytest.raises(KeyError, match="no more") as caught:
         await fabric.map(square, make(count))
     assert not hasattr(caught.value, "__notes__")
-    taken = []
+    taken: list[int] = []
     with pytest.raises(KeyError, match="no more"):
-        async for value in fabric.map(square, make(count)):
-            taken.append(value)
+        await take(fabric.map(square, make(count)), taken)
     assert taken == [x * x for x in range(len(taken))]
     assert len(taken) <= count
     with pytest.raises(KeyError, match="no more"):
@@ -224,7 +223,7 @@ async def test_an_input_that_raises_at_its_start(fabric: af.Fabric) -> None:
         with pytest.raises(OSError, match="no such table"):
             await fabric.map(square, broken)
     with pytest.raises(OSError, match="no such table"):
-        fabric.map(square, Broken()).start()
+        untyped(fabric).map(square, Broken()).start()
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt, GeneratorExit])
@@ -244,7 +243,7 @@ async def test_an_input_that_raises_no_exception(fabric: af.Fabric, kind: Any) -
     assert await fabric.submit(square, 3) == 9
 
 
-# -- the loop goes on -------------------------------------------------------------------------------
+# -- the loop goes on -----------------------------------------------------------------------------
 
 
 async def test_a_slow_iterator_is_read_in_slices(fabric: af.Fabric) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,9 @@ def here(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def program(here: Path, *arguments: str, text: str | None = None) -> Iterator[subprocess.Popen[str]]:
+def program(
+    here: Path, *arguments: str, text: str | None = None
+) -> Generator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, *arguments],
         cwd=here,
@@ -91,7 +93,7 @@ def run(here: Path, *arguments: str, text: str | None = None) -> str:
     with program(here, *arguments, text=text) as process:
         out, err = process.communicate(timeout=40)
     assert process.returncode == 0, err
-    assert err == ""
+    assert not err, err
     assert list((here / "tmp").iterdir()) == []
     return out
 
@@ -255,5 +257,3 @@ def test_a_fork(here: Path) -> None:
     assert len(out) in (4, 5)
     assert out[-2] == "1 True"
     assert out[-1] == "True"
-
-

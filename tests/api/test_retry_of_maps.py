@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
-from tests.api.until import until
+from tests.api.until import take, until, untyped
 from tests.api.work import note, noted, wait_until_there
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -69,16 +69,14 @@ async def test_an_ordered_stream(
     fabric: af.Fabric, tmp_path: Path, function: Any, chunksize: Any
 ) -> None:
     stream = fabric.starmap(function, _inputs(tmp_path, 5), chunksize=chunksize)
-    taken = []
+    taken: list[int] = []
     with pytest.raises(ValueError, match="not yet: 5"):
-        async for value in stream:
-            taken.append(value)
+        await take(stream, taken)
     assert taken == [0, 10, 20, 30, 40]
     finished = stream.finished()
     assert all(index > 5 and value == 10 * index for index, value in finished.items())
     mend(tmp_path)
-    async for value in stream.retry():
-        taken.append(value)
+    await take(stream.retry(), taken)
     assert taken == [10 * x for x in range(20)]
     after = runs(tmp_path)
     assert all(after[index] == 1 for index in [*range(5), *finished])
@@ -91,14 +89,12 @@ async def test_an_unordered_stream(
     fabric: af.Fabric, tmp_path: Path, function: Any, chunksize: Any
 ) -> None:
     stream = fabric.starmap(function, _inputs(tmp_path, 5), chunksize=chunksize, ordered=False)
-    taken = []
+    taken: list[int] = []
     with pytest.raises(ValueError, match="not yet: 5"):
-        async for value in stream:
-            taken.append(value)
+        await take(stream, taken)
     finished = [*taken, *stream.finished().values()]
     mend(tmp_path)
-    async for value in stream.retry():
-        taken.append(value)
+    await take(stream.retry(), taken)
     assert sorted(taken) == [10 * x for x in range(20)]
     after = runs(tmp_path)
     assert all(after[value // 10] == 1 for value in finished)
@@ -189,9 +185,9 @@ async def test_it_fails_again(fabric: af.Fabric, tmp_path: Path) -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="not yet: 5"):
             await work
-        work.retry()
+        untyped(work).retry()
     with pytest.raises(RuntimeError, match="still running"):
-        work.retry()
+        untyped(work).retry()
     with pytest.raises(ValueError, match="not yet: 5"):
         await work
     with pytest.raises(ValueError, match="not yet: 5"):
@@ -204,7 +200,7 @@ async def test_of_what_was_never_started_or_is_closed(fabric: af.Fabric, tmp_pat
     assert await unused.retry() == [0, 10]
     await unused.aclose()
     with pytest.raises(RuntimeError, match="closed; make a new one"):
-        unused.retry()
+        untyped(unused).retry()
 
 
 @pytest.mark.parametrize("chunksize", [1, "auto"])
@@ -234,12 +230,12 @@ async def test_the_buffer_keeps_its_size_after_a_retry(fabric: af.Fabric, tmp_pa
             yield each
 
     stream = fabric.starmap(once_there, inputs(), buffersize=4, chunksize=1)
-    taken = 0
+    values: list[int] = []
     with pytest.raises(ValueError, match="not yet"):
-        async for _ in stream:
-            taken += 1
+        await take(stream, values)
+    taken = len(values)
     mend(tmp_path)
-    stream.retry()
+    untyped(stream).retry()
     for _ in range(6):
         await anext(stream)
         taken += 1

@@ -71,7 +71,7 @@ def mark_and_wait(directory: str, x: int) -> int:
 
 
 async def mark_and_wait_async(directory: str, x: int) -> int:
-    """As `mark_and_wait`, without holding the worker's loop up; a cancel leaves the mark `cancelled`."""
+    """As `mark_and_wait`, but not blocking; a cancel leaves the mark `cancelled`."""
     note(directory, x)
     deadline = time.monotonic() + PATIENCE
     try:
