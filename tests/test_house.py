@@ -231,7 +231,7 @@ def test_public_names_are_documented(name: str) -> None:
     assert silent == []
 
 
-def _documented(value: Any) -> bool:  # noqa: ANN401 - classes and functions of every kind
+def _documented(value: Any) -> bool:
     # A dataclass without a docstring of its own is given its signature.
     text = value.__doc__
     return bool(text) and not text.startswith(f"{value.__name__}(")
