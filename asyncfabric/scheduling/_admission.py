@@ -55,7 +55,7 @@ class Admission(Generic[F]):
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._now = 0.0
         self._awake = 0
         self._numbers = 0

@@ -27,8 +27,7 @@ _NEVER = 2**63
 class FanOut:
     """The state machine of one map, or of the submits of one function.
 
-    Its costs are per event or per slice of calls: thousands of calls that go, settle or come back
-    together cost little more than one.
+    Costs are per slice of calls: thousands that go or settle together cost little more than one.
 
     Args:
         pace: what is known of the function's speed; learned from and used for chunking.
@@ -67,11 +66,15 @@ class FanOut:
         self.lanes = lanes
         self.bound: int | None = None
         self.adaptive = False
-        self.fail_fast = fail_fast
-        self.ordered = ordered
-        self.input_open = True
-        self.stopped = False
-        self.delivered = self.finished = self.failed_calls = self.attempts = self.in_flight = 0
+        self.fail_fast: bool = fail_fast
+        self.ordered: bool = ordered
+        self.input_open: bool = True
+        self.stopped: bool = False
+        self.delivered: int = 0
+        self.finished: int = 0
+        self.failed_calls: int = 0
+        self.attempts: int = 0
+        self.in_flight: int = 0
         self._chunksize = chunksize
         self._retry = retry
         self._idempotent = idempotent
@@ -143,9 +146,7 @@ class FanOut:
     def take(self, now: float, most: int | None = None) -> Batch | None:
         """Return the next invocation's calls, at most `most` of them, or None.
 
-        Args:
-            now: the time, in seconds of the caller's clock: what is due by then can go.
-            most: how many attempts there is room for.
+        What is due by `now`, in seconds of the caller's clock, can go.
         """
         if self.stopped:
             return None
@@ -281,8 +282,7 @@ class FanOut:
     def cancel(self, index: int) -> tuple[int, int] | None:
         """Drop one call that is not settled; it never will be.
 
-        Where it is in flight, return the invocation and its place there. Not for calls in order:
-        those after it would wait for it for ever.
+        Return the invocation and its place there, if it is in flight. Not for calls in order.
         """
         if self.stopped:
             return None

@@ -42,8 +42,8 @@ class Pace:
 
     def __init__(self) -> None:
         self.seconds: float | None = None
-        self.input_bytes = 0.0
-        self.result_bytes = 0.0
+        self.input_bytes: float = 0.0
+        self.result_bytes: float = 0.0
         self._measured = 0
         self._chunk = 1
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     precondition,
     rule,
-    run_state_machine_as_test,  # pyright: ignore[reportUnknownVariableType]
+    run_state_machine_as_test,
 )
 
 from tests.scheduling.fanout_model import (

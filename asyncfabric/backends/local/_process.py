@@ -43,8 +43,10 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            self.work, their_work = _socket_pair(ours, theirs)
-            self.control, their_control = _socket_pair(ours, theirs)
+            work, their_work = _socket_pair(ours, theirs)
+            control, their_control = _socket_pair(ours, theirs)
+            self.work: socket.socket = work
+            self.control: socket.socket = control
             file = theirs.enter_context(tempfile.TemporaryFile())
             file.truncate(mmap.PAGESIZE)
             self._map = ours.enter_context(mmap.mmap(file.fileno(), mmap.PAGESIZE))
