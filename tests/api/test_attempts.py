@@ -280,8 +280,11 @@ def _flavour() -> str | None:
 
 async def test_views_share_the_workers(local: af.Fabric) -> None:
     view = local.with_options(timeout=30)
-    pids = set(await local.map(pid, range(64), chunksize=1))
-    assert set(await view.map(pid, range(64), chunksize=1)) == pids
+    ours, theirs = set[int](), set[int]()
+    while min(len(ours), len(theirs)) < 2:  # one worker may have done it all
+        ours |= set(await local.map(pid, range(64), chunksize=1))
+        theirs |= set(await view.map(pid, range(64), chunksize=1))
+    assert ours == theirs
     assert view.store is local.store
     async with view:
         assert await view.submit(square, 3) == 9

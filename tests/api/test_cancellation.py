@@ -91,6 +91,22 @@ async def test_cancelled_while_it_opens_or_closes(passes: int) -> None:
     assert all(map(gone, found))  # the leak check sees the workers that were never asked
 
 
+@pytest.mark.parametrize("passes", [1, 2, 3])
+async def test_a_cancelled_close_ends_when_the_workers_have(passes: int) -> None:
+    found: list[int] = []
+    leaving = asyncio.Event()
+
+    async def whole() -> None:
+        async with af.Fabric("local://?processes=2") as fabric:
+            found.extend(await fabric.map(pid, range(3)))
+            leaving.set()
+
+    work = asyncio.ensure_future(whole())
+    await leaving.wait()
+    assert await _cancel_after(passes, work)
+    assert all(map(gone, found))
+
+
 async def test_no_result_after_a_cancel(fabric: af.Fabric) -> None:
     calls = [fabric.submit(square, x) for x in range(100)]
     for call in calls:

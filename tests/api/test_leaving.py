@@ -198,3 +198,18 @@ async def test_an_input_that_will_not_close(fabric: af.Fabric) -> None:
         async with fabric.map(square, inputs()) as stream:
             await anext(stream)
     assert await fabric.submit(square, 3) == 9
+
+
+async def test_an_input_that_will_not_close_while_it_waits(fabric: af.Fabric) -> None:
+    async def inputs() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("the cursor is gone")
+
+    stream = fabric.map(square, inputs())
+    assert await anext(stream) == 1
+    await passes()
+    with pytest.raises(LookupError, match="the cursor is gone"):
+        await stream.aclose()
