@@ -94,11 +94,21 @@ class Dispatcher:
 
     def serve(self, run: Run) -> None:
         """Serve a run at once, if it isn't waiting for room already: then it only gathers more."""
-        if self._admission.wake(run):
-            if self._in_pump:
-                self.pump_soon()  # a user's iterator, read by the pump, submits
-            else:
-                self._pump()
+        if self._in_pump:
+            self.wake(run)  # a user's iterator, read by the pump, submits
+            return
+        admission = self._admission
+        if admission.takes_alone(run):
+            # Nobody else waits, so no turns have to be taken.
+            room = admission.room()
+            if room != 0 and self.backend.room(run.plan) > self._encoding:
+                batch, _ = run.next_batch(1, room)
+                if batch is not None:
+                    self._launch(run, batch)
+                if not run.has_more:
+                    return
+        if admission.wake(run):
+            self._pump()
 
     def pump_soon(self) -> None:
         """Run the pump in the next pass of the loop."""

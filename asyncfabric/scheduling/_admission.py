@@ -106,6 +106,10 @@ class Admission(Generic[F]):
             share.turn = None
             self._awake -= 1
 
+    def takes_alone(self, fan_out: F) -> bool:
+        """Tell whether a fan-out is known, and neither it nor any other takes turns just now."""
+        return not self._awake and fan_out in self._shares
+
     @property
     def waits(self) -> bool:
         """Whether any fan-out takes turns."""

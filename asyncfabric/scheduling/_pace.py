@@ -60,7 +60,7 @@ class Pace:
             self.seconds += _WEIGHT * (each - self.seconds)
             self.result_bytes += _WEIGHT * (size - self.result_bytes)
         self._measured = min(MOST_CALLS, self._measured + calls)
-        self._fit()
+        self._chunk = 0
 
     def sent(self, calls: int, input_bytes: int) -> None:
         """Learn how large some inputs, at least one, were."""
@@ -69,23 +69,25 @@ class Pace:
             self.input_bytes = size
         else:
             self.input_bytes += _WEIGHT * (size - self.input_bytes)
-        self._fit()
+        self._chunk = 0
 
-    def _fit(self) -> None:
-        if self.seconds is None:
-            return
-        calls = int(INVOCATION_SECONDS / max(self.seconds, _LEAST_SECONDS))
-        if self.input_bytes:
-            calls = min(calls, int(INVOCATION_BYTES / self.input_bytes))
-        self._chunk = max(1, min(calls, MOST_CALLS, GROWTH * self._measured))
+    def _fit(self) -> int:
+        chunk = 1
+        if self.seconds is not None:
+            calls = int(INVOCATION_SECONDS / max(self.seconds, _LEAST_SECONDS))
+            if self.input_bytes:
+                calls = min(calls, int(INVOCATION_BYTES / self.input_bytes))
+            chunk = max(1, min(calls, MOST_CALLS, GROWTH * self._measured))
+        self._chunk = chunk
+        return chunk
 
     def chunk(self) -> int:
         """Return how many calls make one invocation; 1 before anything is known."""
-        return self._chunk
+        return self._chunk or self._fit()
 
     def buffer(self, lanes: int) -> int:
         """Return how many calls of a stream may be read ahead of its consumer."""
-        least = 2 * lanes * self._chunk
+        least = 2 * lanes * self.chunk()
         if self.seconds is None:
             return least
         calls = min(BUFFER_CALLS, int(BUFFER_SECONDS * lanes / max(self.seconds, _LEAST_SECONDS)))
