@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ._wire import PREFIX, parse_prefix, split
 
 if TYPE_CHECKING:
     from asyncfabric_storage._buffers import Buffer
-
-BRISK_SECONDS = 0.0002
-"""Frames that come within this time of one another are waited for awake."""
 
 _BATCH = 64
 """Buffers handed to one sendmsg; the system's own limit is 1,024."""
@@ -26,9 +21,6 @@ class FrameStream:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._lock = threading.Lock()
-        self._readable = select.poll()
-        self._readable.register(sock, select.POLLIN)
-        self._brisk = False
 
     def fileno(self) -> int:
         """Return the socket's descriptor, so that a loop can wait for it."""
@@ -46,23 +38,6 @@ class FrameStream:
         kind, count, size = parse_prefix(prefix)
         body = self._exactly(size)
         return None if body is None else (kind, split(body, count))
-
-    def wait(self) -> None:
-        """Wait for a frame, awake for a moment where frames follow one another closely.
-
-        A process that sleeps costs its peer 20 to 50 microseconds to wake, and itself as much to
-        get going; that is half of a short call's round trip. So after a frame that came quickly the
-        next one is looked for without sleeping, for as long as such a wake-up would cost a few
-        times over. Where frames are rarer, or the peer is idle, nothing is spent.
-        """
-        started = perf_counter()
-        ready = self._readable.poll
-        if self._brisk:
-            while perf_counter() - started < BRISK_SECONDS:
-                if ready(0):
-                    return
-        ready()
-        self._brisk = perf_counter() - started < BRISK_SECONDS
 
     def _exactly(self, size: int) -> memoryview | None:
         data = memoryview(bytearray(size))

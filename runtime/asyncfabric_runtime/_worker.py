@@ -88,7 +88,6 @@ class LocalWorker:
             if self._waiting:
                 invocation = self._waiting.popleft()
             else:
-                self._work.wait()
                 frame = self._work.receive()
                 if frame is None:
                     return
