@@ -354,8 +354,12 @@ class Dispatcher:
     def cancel(self, flight: int, position: int) -> None:
         """Stop one call of an invocation; what is queued behind it goes back."""
         entry = self._flights.get(flight)
-        if entry is not None and entry.sent:
+        if entry is None:
+            return
+        if entry.sent:
             self.backend.recall(flight, (position,))
+        else:
+            entry.recalled = True  # still being pickled: its neighbours leave again without it
 
     async def drain(self, seconds: float) -> None:
         """Wait, so long at most, until no run has anything left to do."""

@@ -170,9 +170,27 @@ async def test_a_cancelled_map_stops_its_workers(own: af.Fabric, tmp_path: Path)
     waiter.cancel()
     await asyncio.wait([waiter])
     await until(lambda: own._core.bind().in_flight == 0)
-    assert len(noted(tmp_path)) == 2
+    assert sorted(noted(tmp_path)) == ["1", "3", "4"]
     assert await own.map(square, range(10)) == [x * x for x in range(10)]
 
 
 async def _wait(mapped: "af.Map[int]") -> list[int]:
     return await mapped
+
+
+async def test_a_call_cancelled_while_its_input_is_pickled_never_runs(
+    own: af.Fabric, tmp_path: Path
+) -> None:
+    large = [float(x) for x in range(400_000)]  # past what is pickled on the loop
+    assert await own.submit(_note_and_measure, str(tmp_path), [1.0]) == 1
+    doomed = own.submit(_note_and_measure, str(tmp_path), large)
+    other = own.submit(_note_and_measure, str(tmp_path), large[:3])
+    doomed.cancel()
+    assert await other == 3
+    assert await own.submit(_note_and_measure, str(tmp_path), large[:4]) == 4
+    assert sorted(noted(tmp_path)) == ["1", "3", "4"]
+
+
+def _note_and_measure(path: str, values: list[float]) -> int:
+    note(path, len(values))
+    return len(values)
