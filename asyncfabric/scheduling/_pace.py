@@ -4,7 +4,7 @@ from __future__ import annotations
 
 INVOCATION_SECONDS = 0.002
 """Work worth one invocation: enough to make its overhead (about 0.1 ms locally) a small share."""
-INVOCATION_BYTES = 4 * 1024 * 1024
+INVOCATION_BYTES = 1024 * 1024
 """Inputs are not packed together past this many bytes."""
 MOST_CALLS = 4096
 """Calls in one invocation at most."""

@@ -23,7 +23,7 @@ SEGMENT_BYTES = 64 * 1024
 _ATOMS = frozenset((int, float, bool, type(None), str, bytes))
 _SIZED = frozenset((str, bytes))
 
-PLAIN, PICKLED, SEGMENTED, RAW = range(4)
+PLAIN, PICKLED, SEGMENTED, RAW, TUPLE = range(5)
 
 
 class TooLargeError(Exception):
@@ -104,6 +104,11 @@ def all_plain(values: Sequence[Any]) -> bool:
     return not kinds & _SIZED or all(map(is_plain, values))
 
 
+def _atoms_of(value: Any) -> tuple[object, ...] | None:  # noqa: ANN401 - whatever the user gave
+    whole = type(value) is tuple and all(type(item) in _ATOMS for item in value)
+    return value if whole else None
+
+
 def encode_value(
     value: Any,  # noqa: ANN401 - the user's
     segments: list[Buffer],
@@ -115,6 +120,10 @@ def encode_value(
     if type(value) is bytes:
         segments.append(value)
         return RAW, len(segments) - 1
+    items = _atoms_of(value)
+    if items is not None:
+        # Arguments of a submit, some large. Being immutable, they may be taken apart.
+        return TUPLE, [encode_value(item, segments, limit) for item in items]
     data, buffers = dump(value, limit)
     if not buffers and len(data) < SEGMENT_BYTES:
         return PICKLED, data
@@ -130,6 +139,9 @@ def decode_value(kind: int, body: Any, segments: Sequence[memoryview]) -> Any:  
         return body
     if kind == PICKLED:
         return pickle.loads(body)
+    if kind == TUPLE:
+        parts = cast("list[tuple[int, Any]]", body)
+        return tuple(decode_value(part, inner, segments) for part, inner in parts)
     if kind == RAW:
         segment: int = body
         return bytes(segments[segment])

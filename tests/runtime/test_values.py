@@ -156,3 +156,22 @@ def test_too_large() -> None:
 def test_special_floats() -> None:
     assert math.copysign(1, _sent(-0.0)) == -1
     assert math.isnan(_sent(math.nan))
+
+
+def test_a_tuple_of_immutables_is_taken_apart() -> None:
+    large = b"x" * SEGMENT_BYTES
+    value = (1, large, "text", large)
+    segments: list[Any] = []
+    kind, body = encode_value(value, segments)
+    assert [part is large for part in segments] == [True, True]  # uncopied, and not pickled
+    back = decode_value(kind, body, [memoryview(part) for part in segments])
+    assert back == value
+    assert list(map(type, back)) == [int, bytes, str, bytes]
+
+
+def test_a_tuple_with_a_mutable_member_keeps_what_its_members_share() -> None:
+    shared = [1, 2]
+    segments: list[Any] = []
+    kind, body = encode_value((shared, b"x" * SEGMENT_BYTES, shared), segments)
+    first, _, third = decode_value(kind, body, [memoryview(part) for part in segments])
+    assert first is third
