@@ -105,8 +105,8 @@ def all_plain(values: Sequence[Any]) -> bool:
 
 
 def _atoms_of(value: Any) -> tuple[object, ...] | None:  # noqa: ANN401 - whatever the user gave
-    whole = type(value) is tuple and all(type(item) in _ATOMS for item in value)
-    return value if whole else None
+    kind: type = type(value)
+    return value if kind is tuple and all(type(item) in _ATOMS for item in value) else None
 
 
 def encode_value(
