@@ -105,7 +105,7 @@ def all_plain(values: Sequence[Any]) -> bool:
 
 
 def _atoms_of(value: Any) -> tuple[object, ...] | None:  # noqa: ANN401 - whatever the user gave
-    kind: type[Any] = type(value)
+    kind: Any = cast("Any", type(value))
     return value if kind is tuple and all(type(item) in _ATOMS for item in value) else None
 
 
