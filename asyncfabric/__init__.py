@@ -29,10 +29,12 @@ from ._exceptions import IntegrityError as IntegrityError
 from ._exceptions import InvocationError as InvocationError
 from ._exceptions import ObjectNotFound as ObjectNotFound
 from ._exceptions import OutOfMemory as OutOfMemory
+from ._exceptions import PayloadTooLarge as PayloadTooLarge
 from ._exceptions import RemoteError as RemoteError
 from ._exceptions import Saturated as Saturated
 from ._exceptions import SerializationError as SerializationError
 from ._exceptions import StorageError as StorageError
+from ._exceptions import Throttled as Throttled
 from ._exceptions import VersionMismatch as VersionMismatch
 from ._exceptions import WorkerCrashed as WorkerCrashed
 from ._fabric import Fabric as Fabric
@@ -61,12 +63,14 @@ __all__ = [
     "ObjectStore",
     "Options",
     "OutOfMemory",
+    "PayloadTooLarge",
     "Ref",
     "RemoteError",
     "Retry",
     "Saturated",
     "SerializationError",
     "StorageError",
+    "Throttled",
     "VersionMismatch",
     "WorkerCrashed",
     "as_completed",

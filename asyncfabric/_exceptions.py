@@ -4,9 +4,11 @@
      +- ConfigurationError (ValueError)      the Fabric, an option or a URL makes no sense
      +- SerializationError (TypeError)       a function, input or result can't be sent
      +- InvocationError                      an attempt ended without an answer of the function's
+     |   +- Throttled                        the service kept refusing to start it
      |   +- AttemptTimeout (TimeoutError)    it outlived timeout=
      |   +- WorkerCrashed                    its worker died: a signal, os._exit, a segfault
      |   +- OutOfMemory (MemoryError)        its worker was killed for lack of memory
+     |   +- PayloadTooLarge                  input or result exceed what an invocation carries
      +- DeploymentError                      the workers are not what the driver needs
      |   +- VersionMismatch                  other Python or wire version
      +- StorageError                         the object store failed
@@ -37,11 +39,13 @@ __all__ = [
     "InvocationError",
     "ObjectNotFound",
     "OutOfMemory",
+    "PayloadTooLarge",
     "RemoteError",
     "RemoteTraceback",
     "Saturated",
     "SerializationError",
     "StorageError",
+    "Throttled",
     "VersionMismatch",
     "WorkerCrashed",
 ]
@@ -55,6 +59,10 @@ class InvocationError(FabricError):
     """An attempt ended without an answer of the function's own."""
 
 
+class Throttled(InvocationError):
+    """The service refused to start attempts for a minute on end, and none succeeded meanwhile."""
+
+
 class AttemptTimeout(InvocationError, TimeoutError):
     """An attempt outlived the `timeout=` of its Fabric."""
 
@@ -65,6 +73,10 @@ class WorkerCrashed(InvocationError):
 
 class OutOfMemory(InvocationError, MemoryError):
     """The worker process was killed because the machine ran out of memory."""
+
+
+class PayloadTooLarge(InvocationError):
+    """An invocation's payload or answer is larger than the service carries."""
 
 
 class DeploymentError(FabricError):
