@@ -1,0 +1,3 @@
+"""AWS: credentials, the invocation transport, deployment."""
+
+__all__: list[str] = []

@@ -1,0 +1,1 @@
+"""AWS Lambda and S3."""
