@@ -11,7 +11,17 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.cloud.fixtures import (
+    bucket,
+    cloud,
+    make_environments,
+    ministack_url,
+    moto_url,
+    start_ministack,
+)
 from tests.leaks import leaked_since, snapshot
+
+__all__ = ["bucket", "cloud", "ministack_url", "moto_url", "start_ministack"]  # fixtures
 
 # Nothing is timed: a slow machine is no bug.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _scratch.append(scratch)
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
     uvloop.new_event_loop().close()  # opens a pipe that stays open until the process ends
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make the environments of the emulators that the tests ask for."""
+    if not session.config.option.collectonly:
+        make_environments(session.config, session.items)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,12 +12,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 # Processes that the standard library starts once and keeps.
 _STANDARD = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 _GRACE = 2.0  # seconds that an asynchronous end may take
+
+
+class _Kept(NamedTuple):
+    processes: set[int]
+    descriptors: set[int]
+
+
+KEPT = _Kept(set(), set())
+"""What serves the whole run, started by whichever test asks first: the cloud's emulators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +69,9 @@ def leaked_since(before: Snapshot, *, grace: float = _GRACE) -> list[str]:
 
 
 def _difference(before: Snapshot, after: Snapshot) -> list[str]:
+    new_children = after.children - before.children - KEPT.processes
     return [
-        *(f"process {_describe(pid)}" for pid in after.children - before.children if _is_ours(pid)),
+        *(f"process {_describe(pid)}" for pid in new_children if _is_ours(pid)),
         *(f"{thread}" for thread in after.threads - before.threads),
         *(f"descriptor {fd} -> {to}" for fd, to in _new_descriptors(before, after)),
         *(f"directory {name}" for name in after.directories - before.directories),
@@ -70,7 +81,7 @@ def _difference(before: Snapshot, after: Snapshot) -> list[str]:
 def _new_descriptors(before: Snapshot, after: Snapshot) -> list[tuple[int, str]]:
     new = after.descriptors - before.descriptors
     tracker = getattr(resource_tracker, "_resource_tracker", None)
-    kept = {getattr(tracker, "_fd", None)}
+    kept = {getattr(tracker, "_fd", None), *KEPT.descriptors}
     # The random device and files of Python itself are opened once, on first use.
     return [(fd, to) for fd, to in new if fd not in kept and not to.startswith("/dev/")]
 
