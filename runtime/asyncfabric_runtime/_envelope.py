@@ -33,6 +33,8 @@ _PLAN_FIELDS = (
     "by_reference",
     "prompt",
     "python",
+    "archive",
+    "inline",
 )
 
 
@@ -53,6 +55,8 @@ class Plan:
         by_reference: store the results and return refs.
         prompt: send every result at once, so that a crash never loses a finished call.
         python: the driver's Python version: functions by value are bytecode.
+        archive: digest of the archive of the user's own modules; None where the worker has them.
+        inline: bytes that an answer may carry; a larger one goes through the store. None for any.
 
     A plan is not changed once it is made. These classes are written out: `dataclasses` would cost a
     worker 9 ms of its start.
@@ -76,6 +80,8 @@ class Plan:
         by_reference: bool = False,
         prompt: bool = False,
         python: str = PYTHON,
+        archive: str | None = None,
+        inline: int | None = None,
     ) -> None:
         self.job = job
         self.function = function
@@ -90,6 +96,8 @@ class Plan:
         self.by_reference = by_reference
         self.prompt = prompt
         self.python = python
+        self.archive = archive
+        self.inline = inline
         self._packed = b""
 
     def __eq__(self, other: object) -> bool:

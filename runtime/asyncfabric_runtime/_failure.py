@@ -42,6 +42,25 @@ def describe(error: BaseException, kind: str = USER, *, message: str | None = No
     )
 
 
+def failure_of(error: BaseException, kind: str, late: float | None = None) -> Failure:
+    """Tell of what a call raised; `late` is its limit in seconds, where it came too late for it."""
+    if late is not None:
+        return timed_out(late, describe(error).traceback)
+    if kind == ARGUMENT:
+        message = (
+            f"the worker can't read the call's input: {said(error)}; what the input is made of "
+            "must be importable in the worker"
+        )
+        return describe(error, ARGUMENT, message=message)
+    return describe(error)
+
+
+def timed_out(timeout: float | None, traceback: str) -> Failure:
+    """Tell that an attempt outlived its timeout, and where it was."""
+    message = f"the attempt did not finish within timeout={timeout:g} s" if timeout else "timed out"
+    return Failure(TIMEOUT, "AttemptTimeout", message, traceback)
+
+
 def _formatted(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(_without_our_frames(error)))

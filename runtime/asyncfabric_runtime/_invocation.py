@@ -12,9 +12,20 @@ from collections import deque
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from ._context import Context, Slot, enter, leave
+from ._context import Context, Slot, enter
 from ._envelope import PYTHON
-from ._failure import ARGUMENT, LOAD, MISMATCH, TIMEOUT, USER, Failure, describe, said
+from ._failure import (
+    ARGUMENT,
+    LOAD,
+    MISMATCH,
+    USER,
+    Failure,
+    describe,
+    failure_of,
+    said,
+    timed_out,
+)
+from ._plain import run_plain
 from ._record import Record
 from ._steps import Announced
 from ._values import decode_value
@@ -24,13 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ._envelope import Envelope
+    from ._limit import Limit
     from ._outcome import Outcome
     from ._process import Process
 
     Emit = Callable[[Outcome], None]
-
-FLUSH_SECONDS = 0.001
-"""Results wait at most about this long for company before they are sent."""
 
 LOADING = 0xFFFFFFFF
 """Announced in place of a position while code and values are loaded for the calls."""
@@ -48,21 +57,23 @@ class Invocation:
         self.page: Any = [0]
         """Where the call that is running is announced, as flight << 32 | position: a page of
         memory shared with the driver, which reads there what a dead worker was doing."""
-        self.claims: deque[tuple[int, float]] | None = None
-        """With a watchdog: holds one token (position, start) while a call runs. Whoever takes it
-        out answers the call."""
+        self.limit: Limit | None = None
+        """What keeps the timeout of plain functions."""
+        self.until: float | None = None
+        """By when, in `perf_counter`'s seconds, the whole invocation must have been answered."""
         self.since = 0.0
         self._process = process
-        self._record = Record(envelope.flight, envelope.plan, cold=process.invocations == 0)
-        self._function: Callable[..., Any] = _not_loaded
-        self._shared: dict[str, Any] = {}
+        self.record = Record(envelope.flight, envelope.plan, cold=process.invocations == 0)
+        self.function: Callable[..., Any] = _not_loaded
+        self.keywords: dict[str, Any] = {}
         self._held: dict[str, Any] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams = self._flushing = False
         process.invocations += 1
 
     @property
-    def _announced(self) -> int:
+    def announced(self) -> int:
+        """What is announced for the call at position 0."""
         return self.envelope.flight << 32
 
     # -- before the first call ------------------------------------------------------------------
@@ -79,7 +90,7 @@ class Invocation:
         lacks = self._process.lacks(self.envelope)
         if lacks:
             self.pending.clear()
-            outcome = self._record.outcome(final=True)
+            outcome = self.record.outcome(final=True)
             outcome.lacks = lacks
             return outcome
         return None
@@ -92,7 +103,7 @@ class Invocation:
         """Bring the stored values that the calls use into memory."""
         started = perf_counter()
         self._held = await self._process.values(self.plan, self._stored())
-        self._record.fetch += perf_counter() - started
+        self.record.fetch += perf_counter() - started
 
     def _stored(self) -> list[str]:
         return [*self.plan.shared.values(), *self.envelope.refs]
@@ -102,30 +113,30 @@ class Invocation:
         started = perf_counter()
         process, plan = self._process, self.plan
         process.enter_environment(plan.env)
-        self._function = process.function(plan.function)
+        self.function = process.function(plan.function)
         process.initialize(plan.initializer)
         self._held = self._held or process.held(self._stored())
-        self._shared = {name: self._held[stored] for name, stored in plan.shared.items()}
-        self._record.load += perf_counter() - started
-        process.loaded = (plan, self._function, self._shared)
+        self.keywords = {name: self._held[stored] for name, stored in plan.shared.items()}
+        self.record.load += perf_counter() - started
+        process.loaded = (plan, self.function, self.keywords)
 
     def _announce(self, position: int) -> None:
-        self.page[0] = self._announced + position
+        self.page[0] = self.announced + position
 
     def _fail_all(self, failure: Failure) -> Outcome:
         while True:
             try:
-                self._record.failures[self.pending.popleft()] = failure
+                self.record.failures[self.pending.popleft()] = failure
             except IndexError:
-                return self._record.outcome(final=True)
+                return self.record.outcome(final=True)
 
     def _load_failure(self, error: BaseException) -> Outcome:
         name = getattr(error, "name", None)
         message = f"the worker can't load the function or its values: {said(error)}"
         if isinstance(error, ImportError):
             message += (
-                f"; module {name!r} is importable in the driver but not in the worker: workers get "
-                "the driver's sys.path, so import it from a path entry or an installed package"
+                f"; module {name!r} is importable in the driver but not in the worker: "
+                f"{self._process.missing_module_advice}"
             )
         return self._fail_all(describe(error, LOAD, message=message))
 
@@ -134,9 +145,10 @@ class Invocation:
     def context(self, position: int) -> Context:
         """Return what `current()` gives to the call at a position."""
         plan, envelope = self.plan, self.envelope
-        deadline = (
-            None if plan.timeout is None else time() - perf_counter() + self.since + plan.timeout
-        )
+        ends = [] if plan.timeout is None else [self.since + plan.timeout]
+        if self.until is not None:
+            ends.append(self.until)
+        deadline = time() - perf_counter() + min(ends) if ends else None
         return Context(
             job=plan.job,
             index=envelope.indices[position],
@@ -146,7 +158,8 @@ class Invocation:
             store_url=plan.store_url,
         )
 
-    def _argument(self, position: int) -> Any:  # noqa: ANN401 - the user's value
+    def argument(self, position: int) -> Any:  # noqa: ANN401 - the user's value
+        """Decode the input of the call at a position."""
         kinds, bodies = self.envelope.inputs
         if kinds is None:
             return bodies[position]
@@ -157,39 +170,44 @@ class Invocation:
             from ._ref import with_values
 
             value = with_values(value, self._held)
-        self._record.deserialize += perf_counter() - started
+        self.record.deserialize += perf_counter() - started
         return value
 
-    def _invoke(self, argument: Any) -> Any:  # noqa: ANN401 - the user's values
+    def invoke(self, argument: Any) -> Any:  # noqa: ANN401 - the user's values
+        """Call the function, by the plan's convention."""
         if self.plan.convention == "star":
-            return self._function(*argument, **self._shared)
+            return self.function(*argument, **self.keywords)
         if self.plan.convention == "full":
             args, kwargs = argument
-            return self._function(*args, **kwargs, **self._shared)
-        return self._function(argument, **self._shared)
+            return self.function(*args, **kwargs, **self.keywords)
+        return self.function(argument, **self.keywords)
 
     def run(self, emit: Emit | None = None) -> Outcome:
         """Run all calls of a plain function. Emits outcomes on the way; returns the final one."""
         refused = self._begin()
         if refused is not None:
             return refused
-        self._run_plain(emit)
+        run_plain(self, emit)
+        return self.gathered(final=True)
+
+    def gathered(self, *, final: bool) -> Outcome:
+        """Return what the calls of a plain function have come to since the last outcome."""
         if self.plan.by_reference:
-            self._process.wait_for(self._record.store_values())
-        return self._record.outcome(final=True)
+            self._process.wait_for(self.record.store_values())
+        return self.record.outcome(final=final)
 
     def _begin(self) -> Outcome | None:
         loaded = self._process.loaded
         if loaded is not None and loaded[0] is self.plan and not self.envelope.refs:
-            _, self._function, self._shared = loaded  # as for the last invocation
+            _, self.function, self.keywords = loaded  # as for the last invocation
             self._announce(LOADING)
-            self._record.announce = self._announce
+            self.record.announce = self._announce
             return None
         refused = self.refuse()
         if refused is not None:
             return refused
         self._announce(LOADING)
-        self._record.announce = self._announce
+        self.record.announce = self._announce
         try:
             if self.needs_fetching():
                 self._process.wait_for(self.fetch())
@@ -197,52 +215,6 @@ class Invocation:
         except BaseException as error:  # noqa: BLE001 - user code was imported and run
             return self._load_failure(error)
         return None
-
-    def _run_plain(self, emit: Emit | None) -> None:
-        record, page, announced, claims = self._record, self.page, self._announced, self.claims
-        take = self.pending.popleft
-        one = self.plan.convention == "one" and not self._shared
-        function = self._function if one else self._invoke
-        bodies = self.envelope.inputs.bodies if self.envelope.inputs.kinds is None else None
-        slot = Slot(self, 0, record.transcripts)
-        entered = enter(slot)
-        interval = 0.0 if self.plan.prompt else FLUSH_SECONDS
-        due = perf_counter() + interval
-        try:
-            while True:
-                try:
-                    position = take()
-                except IndexError:
-                    return
-                slot.position = position
-                page[0] = announced + position
-                self.since = started = perf_counter()
-                if claims is not None:
-                    claims.append((position, started))
-                kind = ARGUMENT
-                try:
-                    if bodies is not None:
-                        argument = bodies[position]
-                    else:
-                        argument = self._argument(position)
-                        started = perf_counter()
-                    kind = USER
-                    value = function(argument)
-                except BaseException as error:  # noqa: BLE001 - whatever user code raises
-                    now = perf_counter()
-                    _claim(claims)
-                    record.failures[position] = _failure(error, kind)
-                else:
-                    now = perf_counter()
-                    _claim(claims)
-                    record.add(position, value, now - started)
-                if now >= due and emit is not None:
-                    if self.plan.by_reference:
-                        self._process.wait_for(record.store_values())
-                    emit(record.outcome(final=False))
-                    due = perf_counter() + interval
-        finally:
-            leave(entered)
 
     # -- in a loop ------------------------------------------------------------------------------
 
@@ -268,10 +240,10 @@ class Invocation:
             self._announce(WAITING)
             await self._run_tasks(emit)
         else:
-            self._run_plain(None)
+            run_plain(self, None)
         if self.plan.by_reference:
-            await self._record.store_values()
-        emit(self._record.outcome(final=True))
+            await self.record.store_values()
+        emit(self.record.outcome(final=True))
 
     async def _run_tasks(self, emit: Emit) -> None:
         import asyncio
@@ -289,38 +261,46 @@ class Invocation:
     async def _run_task(self, position: int, emit: Emit) -> None:
         import asyncio
 
-        enter(Slot(self, position, self._record.transcripts))
+        enter(Slot(self, position, self.record.transcripts))
         started = perf_counter()
-        limit = asyncio.timeout(self.plan.timeout)
+        seconds = self._seconds()
+        limit = asyncio.timeout(seconds)
         kind = ARGUMENT
         try:
-            argument = self._argument(position)
+            argument = self.argument(position)
             started = perf_counter()
             kind = USER
             async with limit:
                 value = await Announced(
-                    self._invoke(argument),
+                    self.invoke(argument),
                     self.page,
-                    self._announced + position,
-                    self._announced + WAITING,
+                    self.announced + position,
+                    self.announced + WAITING,
                 )
         except BaseException as error:  # noqa: BLE001 - whatever user code raises
             if limit.expired():
-                failure = timed_out(self.plan.timeout, describe(error).traceback)
+                failure = timed_out(seconds, describe(error).traceback)
             else:
-                failure = _failure(error, kind)
-            self._record.failures[position] = failure
+                failure = failure_of(error, kind)
+            self.record.failures[position] = failure
         else:
-            self._record.add(position, value, perf_counter() - started)
+            self.record.add(position, value, perf_counter() - started)
         if self._streams and not self._flushing:
             # One outcome for all calls that end in this pass of the loop.
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush, emit)
 
+    def _seconds(self) -> float | None:
+        """Return how long a coroutine call that begins now may take."""
+        if self.until is None:
+            return self.plan.timeout
+        left = max(0.0, self.until - perf_counter())
+        return left if self.plan.timeout is None else min(left, self.plan.timeout)
+
     def _flush(self, emit: Emit) -> None:
         self._flushing = False
-        if len(self._record):
-            emit(self._record.outcome(final=False))
+        if len(self.record):
+            emit(self.record.outcome(final=False))
 
     # -- from outside ---------------------------------------------------------------------------
 
@@ -335,7 +315,7 @@ class Invocation:
 
     def answer_for(self, position: int, failure: Failure) -> Outcome:
         """Answer a call in its stead, with what ended before it; for who won its claim."""
-        record = self._record
+        record = self.record
         if self.plan.by_reference:
             record.clear()  # they are not in the store yet: those calls run again, uncharged
         record.failures[position] = failure
@@ -351,33 +331,3 @@ class Invocation:
 def _not_loaded(*_: object, **__: object) -> Any:  # noqa: ANN401
     msg = "an invocation runs its calls after load()"
     raise RuntimeError(msg)
-
-
-def _claim(claims: deque[tuple[int, float]] | None) -> None:
-    """Win the right to answer the call that just ended, or wait for the end of the process."""
-    if claims is None:
-        return
-    try:
-        claims.pop()
-    except IndexError:
-        # The watchdog has answered "timed out" and is about to end this process.
-        from time import sleep
-
-        while True:
-            sleep(60)
-
-
-def _failure(error: BaseException, kind: str) -> Failure:
-    if kind == ARGUMENT:
-        message = (
-            f"the worker can't read the call's input: {said(error)}; what the input is made of "
-            "must be importable in the worker"
-        )
-        return describe(error, ARGUMENT, message=message)
-    return describe(error)
-
-
-def timed_out(timeout: float | None, traceback: str) -> Failure:
-    """Tell that an attempt outlived its timeout, and where it was."""
-    message = f"the attempt did not finish within timeout={timeout:g} s" if timeout else "timed out"
-    return Failure(TIMEOUT, "AttemptTimeout", message, traceback)

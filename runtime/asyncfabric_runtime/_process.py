@@ -51,6 +51,10 @@ class Process:
 
     def __init__(self) -> None:
         self.invocations = 0
+        self.missing_module_advice = (
+            "workers get the driver's sys.path, so import it from a path entry or an installed "
+            "package"
+        )
         self.loaded: tuple[Plan, Callable[..., Any], dict[str, Any]] | None = None
         """The last invocation's plan, function and shared values: the next one is mostly alike."""
         self._code: _Recent[bytes] = _Recent(CODE_KEPT)
@@ -70,6 +74,17 @@ class Process:
         plan = envelope.plan
         needed = [plan.function] if plan.initializer is None else [plan.function, plan.initializer]
         return [name for name in needed if name not in self._functions and name not in self._code]
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep code that was fetched from the store."""
+        self._code.put(name, data)
+
+    def forget_modules(self) -> None:
+        """Drop what was made with modules that have been replaced since."""
+        self.loaded = None
+        self._functions = _Recent(CODE_KEPT)
+        self._values = _Recent(VALUES_KEPT)
+        self._initialized.clear()
 
     def holds(self, names: list[str]) -> bool:
         """Tell whether all these values are in memory, so that nothing has to be fetched."""

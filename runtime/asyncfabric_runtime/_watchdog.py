@@ -14,7 +14,8 @@ import traceback
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING
 
-from ._invocation import timed_out
+from ._failure import timed_out
+from ._limit import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +39,14 @@ class Watchdog:
         self._give_back = give_back
         self._busy = threading.Event()
         self._invocation: Invocation | None = None
+        self.claims = Claims()
+        """The limit of the invocations that are watched."""
         self._main = threading.main_thread().ident
         threading.Thread(target=self._watch, name="asyncfabric-watchdog", daemon=True).start()
 
     def watch(self, invocation: Invocation) -> None:
         """Begin to watch what the main thread is about to run."""
+        invocation.limit = self.claims
         self._invocation = invocation
         self._busy.set()
 
@@ -52,15 +56,16 @@ class Watchdog:
         self._invocation = None
 
     def _watch(self) -> None:
+        tokens = self.claims.tokens
         while True:
             self._busy.wait()
             invocation = self._invocation
-            if invocation is None or invocation.plan.timeout is None or invocation.claims is None:
+            if invocation is None or invocation.plan.timeout is None:
                 sleep(_STEP)
                 continue
             timeout = invocation.plan.timeout
             try:
-                token = invocation.claims[0]
+                token = tokens[0]
             except IndexError:
                 sleep(_STEP)  # between two calls
                 continue
@@ -70,7 +75,7 @@ class Watchdog:
                 sleep(min(max(left, _STEP), timeout / 4, 0.05))
                 continue
             try:
-                invocation.claims.remove(token)
+                tokens.remove(token)
             except (ValueError, IndexError):
                 continue  # the call ended this very moment, and answers for itself
             self._end(invocation, token[0], timeout)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 WIRE_VERSION = 1
 ACCEPTED_VERSIONS = (1,)
 
-INVOKE, OUTCOME, HELLO, READY, RECALL, RETURNED = range(1, 7)
-KINDS = frozenset((INVOKE, OUTCOME, HELLO, READY, RECALL, RETURNED))
+INVOKE, OUTCOME, HELLO, READY, RECALL, RETURNED, PING, PONG, SPILLED = range(1, 10)
+KINDS = frozenset(range(1, 10))
 
 PREFIX = struct.Struct("!2sBBIQ")
 _MAGIC = b"AF"
@@ -92,6 +92,20 @@ def parse_prefix(data: Buffer) -> tuple[int, int, int]:
         msg = f"a frame's prefix makes no sense: kind {kind}, {count} segments, {size} bytes"
         raise WireError(msg)
     return kind, count, size
+
+
+def unpack(data: Buffer) -> tuple[int, list[memoryview]]:
+    """Read one frame that stands alone: its kind and segments. Raises `WireError`."""
+    view = memoryview(data)
+    if view.nbytes < PREFIX.size:
+        msg = f"{view.nbytes} bytes are no frame of asyncfabric"
+        raise WireError(msg)
+    kind, count, size = parse_prefix(view[: PREFIX.size])
+    body = view[PREFIX.size :]
+    if body.nbytes != size:
+        msg = f"a frame announces {size} bytes and has {body.nbytes}: it was cut off or damaged"
+        raise WireError(msg)
+    return kind, split(body, count)
 
 
 def split(body: memoryview, count: int) -> list[memoryview]:

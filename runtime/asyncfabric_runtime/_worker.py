@@ -120,7 +120,6 @@ class LocalWorker:
         if invocation.plan.timeout is None:
             final = invocation.run(self._answer)
         else:
-            invocation.claims = deque()
             watchdog = self._watching()
             watchdog.watch(invocation)
             final = invocation.run(self._answer)

@@ -21,6 +21,8 @@ def open_store(url: "str | ObjectStore") -> ObjectStore:
 
     - `memory://`: a new, private store in this process; its own `url` finds it again here.
     - `file:///absolute/directory`: a directory of this machine, made by the first write.
+    - `s3://bucket/prefix`: a part of an S3 bucket, with `?region=`, `endpoint_url=` and `owner=` (the
+      account that must own it). Credentials are those of the environment, as a worker has them.
 
     Raises:
         ConfigurationError: not a URL, an unknown scheme or option, or a part that is missing.
@@ -51,7 +53,7 @@ def open_store(url: "str | ObjectStore") -> ObjectStore:
     except ValueError as error:
         msg = f"{url!r} is not a URL: {error}; write for example 'file:///some/dir'"
         raise ConfigurationError(msg) from None
-    if parts.query:
+    if parts.query and parts.scheme != "s3":
         names = ", ".join(sorted({name for name, _ in parse_qsl(f"{parts.query}", True)}))  # noqa: FBT003
         msg = f"{parts.scheme}:// takes no options, but {url!r} has {names}; leave '?...' out"
         raise ConfigurationError(msg)
@@ -99,7 +101,14 @@ def _open_local(url: str, parts: "SplitResult") -> ObjectStore:
     return LocalStore(path)
 
 
+def _open_s3(url: str, parts: "SplitResult") -> ObjectStore:
+    from ._s3 import open_s3
+
+    return open_s3(url, parts)
+
+
 _SCHEMES: "dict[str, Callable[[str, SplitResult], ObjectStore]]" = {
     "memory": _open_memory,
     "file": _open_local,
+    "s3": _open_s3,
 }

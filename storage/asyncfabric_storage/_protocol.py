@@ -30,7 +30,7 @@ class ObjectStore(Protocol):
     one that breaks the rule is a `ConfigurationError`.
 
     A back end subclasses this class and implements everything down to `aclose`; the `*_many`
-    methods below it are inherited. Every method may be cancelled: a cancelled write has happened
+    methods below it and `remote` are inherited. Every method may be cancelled: a cancelled write has happened
     as a whole or not at all, and does not touch its data any more once the cancellation is out.
     """
 
@@ -43,6 +43,11 @@ class ObjectStore(Protocol):
     def shared(self) -> bool:
         """Whether another process on this machine can open the store by its URL."""
         ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether other machines can open the store by its URL, too; False unless a store says so."""
+        return False
 
     @property
     def ephemeral(self) -> bool:

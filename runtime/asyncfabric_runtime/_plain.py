@@ -1,0 +1,88 @@
+"""Calls of a plain function, one after another."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ._context import Slot, enter, leave
+from ._failure import ARGUMENT, USER, Failure, describe, failure_of, timed_out
+from ._limit import AttemptExpired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._invocation import Invocation
+    from ._outcome import Outcome
+
+FLUSH_SECONDS = 0.001
+"""Results wait at most about this long for company before they are sent."""
+
+_WENT_ON = "The function caught the exception that was to end it, and returned.\n"
+
+
+def run_plain(invocation: Invocation, emit: Callable[[Outcome], None] | None) -> None:
+    """Run the calls that wait, in this thread; emit outcomes on the way if there is an `emit`.
+
+    Calls that no time is left for stay with the invocation, unanswered.
+    """
+    record = invocation.record
+    slot = Slot(invocation, 0, record.transcripts)
+    entered = enter(slot)
+    try:
+        while True:
+            try:
+                _run_each(invocation, slot, emit)
+            except AttemptExpired as error:
+                # It was raised in the moment between a call's end and its being noted.
+                if record.positions[-1:] != [slot.position]:
+                    failure = timed_out(invocation.plan.timeout, describe(error).traceback)
+                    record.failures.setdefault(slot.position, failure)
+            else:
+                return
+    finally:
+        leave(entered)
+
+
+def _run_each(invocation: Invocation, slot: Slot, emit: Callable[[Outcome], None] | None) -> None:
+    record, page, announced = invocation.record, invocation.page, invocation.announced
+    limit = invocation.limit
+    take = invocation.pending.popleft
+    one = invocation.plan.convention == "one" and not invocation.keywords
+    function = invocation.function if one else invocation.invoke
+    kinds, bodies = invocation.envelope.inputs
+    argument_of = bodies.__getitem__ if kinds is None else invocation.argument
+    interval = 0.0 if invocation.plan.prompt else FLUSH_SECONDS
+    due = perf_counter() + interval
+    while True:
+        try:
+            position = take()
+        except IndexError:
+            return
+        slot.position = position
+        page[0] = announced + position
+        invocation.since = started = perf_counter()
+        failure: Failure | None = None
+        kind = ARGUMENT
+        try:
+            if limit is not None and not limit.begin(position, started):
+                invocation.pending.appendleft(position)
+                return
+            argument = argument_of(position)
+            started = perf_counter()
+            kind = USER
+            value = function(argument)
+            now = perf_counter()
+            if limit is not None and (late := limit.end()) is not None:
+                failure = timed_out(late, _WENT_ON)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises
+            now = perf_counter()
+            failure = failure_of(error, kind, None if limit is None else limit.end())
+        else:
+            if failure is None:
+                record.add(position, value, now - started)
+        if failure is not None:
+            record.failures[position] = failure
+        if now >= due and emit is not None:
+            emit(invocation.gathered(final=False))
+            due = perf_counter() + interval
