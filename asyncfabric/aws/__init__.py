@@ -4,6 +4,4 @@ There is nothing to import from here: `Fabric("lambda://NAME", storage="s3://BUC
 the command `asyncfabric` use this room. It needs `pip install 'asyncfabric[aws]'`.
 """
 
-from __future__ import annotations
-
 __all__: list[str] = []
