@@ -7,9 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
+import obstore
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+from obstore.store import MemoryStore
 
 from tests.cloud.fixtures import (
     bucket,
@@ -37,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _scratch.append(scratch)
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
     uvloop.new_event_loop().close()  # opens a pipe that stays open until the process ends
+    # Its threads start with the first operation and keep a few descriptors.
+    obstore.put(MemoryStore(), "warm-up", b"")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
