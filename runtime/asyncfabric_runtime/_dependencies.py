@@ -3,7 +3,7 @@
 A function's zip may have 250 MB unpacked, which numpy, scipy and pandas fill; /tmp takes 10 GB.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH102, PTH103, PTH104, PTH112, PTH114, PTH118, PTH120, PTH123
 # pathlib costs 5 ms to import; paths here are strings.
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _PIECE = 8 * 1024 * 1024
 """Bytes that one request reads."""
 _AT_ONCE = 4
 _DIGEST_LENGTH = 64
+_LINK = 0o12
+"""The kind of file that a symbolic link is, in Unix's words."""
 
 
 class _Reference(NamedTuple):
@@ -87,7 +89,7 @@ def _behind_ours() -> int:
 
 
 def _unpack(reference: _Reference, folder: str) -> None:
-    """Fetch and unpack beside `folder`, then take its name: it is there as a whole or not at all."""
+    """Fetch and unpack beside `folder`, then take its name: all of it is there, or nothing."""
     import asyncio
     import shutil
     import tempfile
@@ -102,7 +104,7 @@ def _unpack(reference: _Reference, folder: str) -> None:
         try:
             with zipfile.ZipFile(path) as archive:
                 _check(archive, scratch)
-                archive.extractall(inside)  # noqa: S202 - names have been checked
+                archive.extractall(inside)
         except zipfile.BadZipFile as error:
             msg = f"the dependencies are no zip ({error}); deploy them again"
             raise IntegrityError(msg) from error
@@ -127,7 +129,7 @@ async def _fetch(reference: _Reference, path: str) -> None:
     try:
         size = (await store.head(reference.key)).size
         _check_space(size, os.path.dirname(path))
-        with open(path, "wb") as file:
+        with open(path, "wb") as file:  # noqa: ASYNC230 - nothing else runs yet
             for start in range(0, size, _PIECE * _AT_ONCE):
                 stop = min(start + _PIECE * _AT_ONCE, size)
                 for piece in await asyncio.gather(
@@ -153,8 +155,12 @@ def _check(archive: ZipFile, folder: str) -> None:
     """Refuse what would be written elsewhere, and what doesn't fit."""
     for info in archive.infolist():
         name = info.filename
-        link = (info.external_attr >> 28) == 0o12
-        if link or name.startswith("/") or "\\" in name or ".." in name.split("/"):
+        if (
+            info.external_attr >> 28 == _LINK
+            or name.startswith("/")
+            or "\\" in name
+            or ".." in name.split("/")
+        ):
             msg = f"the dependencies hold {name!r}, which may not be unpacked; deploy them again"
             raise IntegrityError(msg)
     _check_space(sum(info.file_size for info in archive.infolist()), folder)
