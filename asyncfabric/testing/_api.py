@@ -78,28 +78,27 @@ class InvokeApi:
         self._tally.changed()
         fault = self._front.plan(counters.requests) or _NONE
         if fault.reset:
-            self._reset(request)
+            return self._reset(request)
         if fault.delay:
             await asyncio.sleep(fault.delay)
         payload = await request.content.read()
         if fault.status is not None:
             message = "Rate Exceeded." if fault.reason else "A fault that the test asked for."
-            return self._refuse(
-                request_id,
-                Refusal(fault.status, fault.code, message, fault.reason, fault.retry_after),
-            )
-        name = unquote(path[len(_ROOT) : -len(_INVOKE)])
-        try:
-            reply = await self._invoke(request, request_id, name, payload, fault)
-        except OSError as error:
-            reply = self._refuse(
-                request_id,
-                Refusal(500, "ServiceException", f"This machine can't start a worker: {error}"),
-            )
+            refusal = Refusal(fault.status, fault.code, message, fault.reason, fault.retry_after)
+            reply = self._refuse(request_id, refusal)
+        else:
+            name = unquote(path[len(_ROOT) : -len(_INVOKE)])
+            try:
+                reply = await self._invoke(request, request_id, name, payload, fault)
+            except OSError as error:
+                message = f"This machine can't start a worker: {error}"
+                reply = self._refuse(request_id, Refusal(500, "ServiceException", message))
         if fault.slow_reply:
             await asyncio.sleep(fault.slow_reply)
         if fault.lost_reply:
-            self._reset(request)
+            return self._reset(request)
+        counters.statuses[reply.status] += 1
+        self._tally.changed()
         return reply
 
     async def _invoke(
@@ -226,14 +225,12 @@ class InvokeApi:
     def _reply(
         self, request_id: str, status: int, body: bytes, headers: dict[str, str]
     ) -> Response:
-        self._tally.counters.statuses[status] += 1
-        self._tally.changed()
         headers["Content-Type"] = "application/json"
         headers["x-amzn-RequestId"] = request_id
         return self._response(status=status, body=body, headers=headers)
 
-    def _reset(self, request: BaseRequest) -> None:
-        """Reset the connection, as a network does that has lost it."""
+    def _reset(self, request: BaseRequest) -> Response:
+        """Reset the connection, as a network does that has lost it; the response goes nowhere."""
         transport = request.transport
         if transport is not None:
             # The descriptor is asked for the socket: uvloop's own has no such option.
@@ -244,4 +241,4 @@ class InvokeApi:
             transport.abort()
         self._tally.counters.resets += 1
         self._tally.changed()
-        raise ConnectionResetError("a fault that the test asked for")
+        return self._response()

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asyncfabric._exceptions import ConfigurationError
+from asyncfabric_runtime import PYTHON, WIRE_VERSION
 
 from . import _names as names
 from ._admission import Admission
@@ -172,10 +173,14 @@ class Service:
 
     def _member(self, name: str) -> FunctionSettings | None:
         """Return the settings of a member of the family that this driver can use."""
-        from asyncfabric.aws._family import Member, member
+        from asyncfabric.aws._family import LEAST_MEMORY, MOST_MEMORY, Member
 
         found = Member.parse(name)
-        if found is None or found != member(found.name, memory=found.memory, arch=found.arch):
+        if (
+            found is None
+            or (found.wire, found.python) != (WIRE_VERSION, PYTHON)
+            or not LEAST_MEMORY <= found.memory <= MOST_MEMORY
+        ):
             return None
         return FunctionSettings(handler=_HANDLER, memory=found.memory, timeout=self._timeout)
 
