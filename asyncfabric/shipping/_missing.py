@@ -1,0 +1,88 @@
+"""Third-party packages that workers lack, and the command that mends it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from typing import TYPE_CHECKING, NamedTuple
+
+from asyncfabric._exceptions import DeploymentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._survey import Survey
+
+
+class Requirement(NamedTuple):
+    """An installed distribution: what pip calls it, and its version here."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        # A local version (2.3.1+cpu) is no one's but its builder's.
+        return f"{self.name}=={self.version.partition('+')[0]}"
+
+
+@cache
+def requirement(name: str) -> Requirement | None:
+    """Return the installed distribution that an import name comes from, if there is one.
+
+    The first call reads the records of all that is installed: some 1 ms each.
+    """
+    candidates = list(dict.fromkeys(_by_import_name().get(name.partition(".")[0], ())))
+    if "." in name and len(candidates) > 1:
+        # Several distributions share a namespace package: the one that has this part of it.
+        folder = name.replace(".", "/")
+        candidates = [each for each in candidates if _has(each, folder)] or candidates
+    for each in candidates:
+        try:
+            found = distribution(each)
+        except PackageNotFoundError:
+            continue
+        return Requirement(found.metadata["Name"] or each, found.version)
+    return None
+
+
+@cache
+def _by_import_name() -> dict[str, list[str]]:
+    return {name: list(found) for name, found in packages_distributions().items()}
+
+
+def _has(candidate: str, folder: str) -> bool:
+    files = distribution(candidate).files or ()
+    return any(str(file).startswith((f"{folder}/", f"{folder}.")) for file in files)
+
+
+def missing_error(missing: Iterable[str], found: Survey, function: str) -> DeploymentError:
+    """Return the error that names all packages that the workers lack, and what to do.
+
+    The command asks for everything that the function needs, not only for what is missing: what is
+    deployed later replaces what was deployed before.
+    """
+    described: list[str] = []
+    unknown: list[str] = []
+    for name in sorted(missing):
+        here = requirement(name)
+        where = found.third_party.get(name, "the function")
+        if here is None:
+            unknown.append(name)
+            described.append(f"{name} (not installed here either; imported by {where})")
+        else:
+            described.append(f"{name} ({here.name} {here.version} here; imported by {where})")
+    known = {requirement(name) for name in {*missing, *found.need.required}}
+    wanted = sorted({str(each) for each in known if each is not None}, key=str.lower)
+    command = " ".join(f'--requirements "{each}"' for each in wanted)
+    message = (
+        f"{function} needs packages that the workers don't have: {'; '.join(described)}. Deploy "
+        f"them: asyncfabric deploy {command or '--requirements requirements.txt'}"
+    )
+    if command:
+        message += " (or list them in a file: asyncfabric deploy --requirements requirements.txt)"
+    if unknown:
+        message += (
+            f". Add to it what provides {' and '.join(unknown)}; if that is code of your own, put "
+            "its directory on sys.path before the call"
+        )
+    return DeploymentError(message)
