@@ -213,7 +213,9 @@ class S3Store(ObjectStore):
 
     async def aclose(self) -> None:
         """Close the connections. The store may be used again, which opens new ones."""
-        self._flow.clients = None
+        clients, self._flow.clients = self._flow.clients, None
+        if clients is not None:
+            clients.close()
 
     def __reduce__(self) -> "tuple[Callable[[str], ObjectStore], tuple[str]]":
         # Credentials don't travel: the copy finds its own.

@@ -5,11 +5,13 @@ one that was lost. The exception are uploads in parts, which can only be repeate
 there.
 """
 
+import math
 import os
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._s3_address import ANY_OWNER, Address
 
@@ -26,6 +28,7 @@ _LONGEST = timedelta(minutes=15)
 _IDLE = timedelta(seconds=20)
 """An idle connection is kept for so long; S3 closes its end at about this age."""
 _DEFAULT_REGION = "us-east-1"
+_FRESH = 300.0  # seconds before they expire, credentials are replaced
 
 
 class Clients:
@@ -64,6 +67,12 @@ class Clients:
     def renewed(self) -> "Clients":
         """Return new clients, which know no credentials yet."""
         return Clients(self.address, self._credentials)
+
+    def close(self) -> None:
+        """Let go of the connections; requests in flight keep theirs."""
+        # Explicitly: what obstore's threads refer to (the error of a request, say, and with it this
+        # object) is freed only when obstore is called the next time.
+        del self.reads, self.writes, self.uploads, self.lists
 
     def _make(
         self, retry: "RetryConfig", *, silence: bool = False, owned: bool = True
@@ -105,24 +114,28 @@ class Clients:
 class _Provider:
     """Credentials as obstore asks for them: when it has none, and before those expire."""
 
+    # obstore's stores each remember credentials for themselves, hence one memory for all.
+
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
+        self._held: S3Credential | None = None
+        self._fresh_until = 0.0  # seconds since the epoch
         self.trouble: Exception | None = None
 
     async def __call__(self) -> "S3Credential":
-        try:
-            access, secret, token, expires = await self._credentials()
-        except Exception as error:
-            self.trouble = error
-            raise
-        self.trouble = None
-        utc = timezone.utc  # noqa: UP017
-        return cast(
-            "S3Credential",
-            {
+        if self._held is None or time.time() > self._fresh_until:
+            try:
+                access, secret, token, expires = await self._credentials()
+            except Exception as error:
+                self.trouble = error
+                raise
+            self.trouble = None
+            utc = timezone.utc  # noqa: UP017
+            self._fresh_until = math.inf if expires is None else expires - _FRESH
+            self._held = {
                 "access_key_id": access,
                 "secret_access_key": secret,
                 "token": token,
                 "expires_at": None if expires is None else datetime.fromtimestamp(expires, utc),
-            },
-        )
+            }
+        return self._held
