@@ -45,6 +45,13 @@ _CATALOGUE = (
             Way("import", "python -c 'import asyncfabric'"),
             Way("import-runtime", "python -c 'import asyncfabric_runtime'"),
             Way("runtime-read", "import asyncfabric_runtime, open a file:// store, read 1 KiB"),
+            Way(
+                "lambda-map",
+                "await fabric.map(f, xs, chunksize=1) on lambda:// and s3://: the whole path, one "
+                "call an invocation",
+            ),
+            Way("transport", "the thin transport alone, by callbacks: no Fabric, no results"),
+            Way("store", "store.put_many, store.get_many of an s3:// store"),
         ),
         heavy=False,
     ),
@@ -136,13 +143,54 @@ _CATALOGUE = (
                 "localhost version 1 (one runner a job), 2 workers, polling every 10 ms",
                 best=True,
             ),
+            Way("lambda-map", "the same two calls on the aws_lambda backend and aws_s3 storage"),
+            Way(
+                "lambda-map-tuned",
+                "the same, looking into its bucket every 20 ms instead of every 2 s",
+                best=True,
+            ),
+            Way("storage", "Storage().put_object, get_object from 64 threads"),
         ),
     ),
     Peer(
         "boto3",
-        "",  # measured by a script of its own, not as a pool
+        "",  # no pool: measured by scripts, and in the cloud tables
         "boto3",
-        (Way("client", "import boto3, boto3.client('s3'); no request is made"),),
+        (
+            Way("client", "import boto3, boto3.client('s3'); no request is made"),
+            Way("invoke-threads", "client.invoke from 64 threads, bare: no function, no results"),
+            Way("objects", "client.put_object, get_object from 64 threads"),
+        ),
+    ),
+    Peer(
+        "aiobotocore",
+        "",  # this and those below only in the cloud tables
+        "aiobotocore",
+        (
+            Way("invoke", "await client.invoke(...), bare; defaults but for the pool's size"),
+            Way(
+                "invoke-tuned",
+                "the same without validation, checksums and retries, connections kept",
+                best=True,
+            ),
+            Way("objects", "await client.put_object(...), get_object; defaults but for the pool"),
+            Way("objects-tuned", "the same without validation, checksums and retries", best=True),
+        ),
+        heavy=False,
+    ),
+    Peer(
+        "aiohttp",
+        "",
+        "aiohttp",
+        (Way("post", "session.post to the same address, unsigned: less than an Invoke"),),
+        heavy=False,
+    ),
+    Peer(
+        "obstore",
+        "",
+        "obstore",
+        (Way("objects", "store.put_async, get_async: what asyncfabric's store stands on"),),
+        heavy=False,
     ),
 )
 

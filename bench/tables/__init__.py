@@ -5,13 +5,27 @@ from __future__ import annotations
 from bench.tables.base import Metric as Metric
 from bench.tables.base import Plan as Plan
 from bench.tables.base import Table as Table
+from bench.tables.held import TABLE as _HELD
+from bench.tables.invoke_cpu import TABLE as _INVOKE_CPU
+from bench.tables.lambda_e2e import TABLE as _LAMBDA_E2E
 from bench.tables.local_bytes import TABLE as _LOCAL_BYTES
 from bench.tables.local_latency import TABLE as _LOCAL_LATENCY
 from bench.tables.local_rate import TABLE as _LOCAL_RATE
 from bench.tables.memory import TABLE as _MEMORY
+from bench.tables.storage import TABLE as _STORAGE
 from bench.tables.worker_start import TABLE as _WORKER_START
 
 TABLES = {
     table.name: table
-    for table in (_LOCAL_RATE, _LOCAL_LATENCY, _LOCAL_BYTES, _MEMORY, _WORKER_START)
+    for table in (
+        _LOCAL_RATE,
+        _LOCAL_LATENCY,
+        _LOCAL_BYTES,
+        _MEMORY,
+        _WORKER_START,
+        _STORAGE,
+        _INVOKE_CPU,
+        _HELD,
+        _LAMBDA_E2E,
+    )
 }
