@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,7 +77,10 @@ async def test_a_reply_is_slow() -> None:
 
 
 async def test_faults_by_number_and_from_now_on() -> None:
-    async with cloud("echo", faults=lambda n: Fault.error() if n == 2 else None) as (front, client):
+    def second(number: int) -> Fault | None:
+        return Fault.error() if number == 2 else None
+
+    async with cloud("echo", faults=second) as (front, client):
         assert [(await client.invoke("echo")).status for _ in range(3)] == [200, 500, 200]
         front.inject([Fault.throttle()])
         assert [(await client.invoke("echo")).status for _ in range(2)] == [429, 200]
@@ -102,8 +106,9 @@ async def test_seeded_faults_through_the_front() -> None:
 
 
 def test_a_seed_decides() -> None:
-    shares = {"throttled": 0.1, "lost": 0.1, "delay": 0.05}
-    one, same, other = (Faults(seed=seed, **shares) for seed in (1, 1, 2))
+    one, same, other = (
+        Faults(seed=seed, throttled=0.1, lost=0.1, delay=0.05) for seed in (1, 1, 2)
+    )
     numbers = range(1, 200)
     assert [one(n) for n in numbers] == [same(n) for n in reversed(numbers)][::-1]
     assert [one(n) for n in numbers] != [other(n) for n in numbers]
@@ -131,6 +136,6 @@ def test_no_shares_no_faults() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"throttled": -0.1}, {"throttled": 0.6, "lost": 0.6}])
-def test_shares_that_make_no_sense(wrong: dict[str, float]) -> None:
+def test_shares_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(af.ConfigurationError, match="add up to 1 at most"):
-        Faults(**wrong)  # type: ignore[arg-type]
+        Faults(**wrong)

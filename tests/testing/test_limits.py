@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,15 +127,15 @@ async def test_environments_start_only_so_fast(tmp_path: Path) -> None:
 
 
 async def test_requests_come_only_so_fast() -> None:
-    """10 a second for each environment there may be: throttled by rate, long before they run."""
-    limits = Limits(concurrency=1, requests_per_environment=2.0)
-    async with cloud("echo", limits=limits) as (_, client):
-        replies = [await client.invoke("echo") for _ in range(3)]
-    last = replies[-1]
-    # A slow machine refills the bucket meanwhile; then nothing is refused.
-    if last.status != 200:
-        assert refused(last, "FunctionInvocationRateLimitExceeded")
-        assert last.headers["Retry-After"] == "1"
+    """Throttled by rate, below the concurrency: here one a second is allowed."""
+    limits = Limits(concurrency=2, requests_per_environment=0.5)
+    async with cloud("echo", limits=limits) as (front, client):
+        replies = await asyncio.gather(client.invoke("echo"), client.invoke("echo"))
+        served, throttled = sorted(replies, key=lambda reply: reply.status)
+        assert served.status == 200
+        assert refused(throttled, "FunctionInvocationRateLimitExceeded")
+        assert throttled.headers["Retry-After"] == "1"
+        assert front.counters.peak == 1
 
 
 def test_an_allowance_refills_evenly_and_is_not_banked() -> None:
@@ -192,9 +193,10 @@ async def test_idle_environments_end() -> None:
         ({"event_retries": 3}, "allows 0, 1 or 2"),
     ],
 )
-def test_settings_that_make_no_sense(wrong: dict[str, object], says: str) -> None:
+def test_settings_that_make_no_sense(wrong: dict[str, Any], says: str) -> None:
+    settings: dict[str, Any] = {"handler": "a.b"} | wrong
     with pytest.raises(af.ConfigurationError, match=says):
-        FunctionSettings(**({"handler": "a.b"} | wrong))  # type: ignore[arg-type]
+        FunctionSettings(**settings)
 
 
 def test_a_name_that_makes_no_sense() -> None:
