@@ -41,7 +41,7 @@ class Core:
         limit: int | None,
         max_pending: int | None,
     ) -> None:
-        self.backend = _backend(backend)
+        self.backend = _backend(backend, limit)
         self._owns_store = not isinstance(storage, ObjectStore)
         self.store = _store(storage)
         self.limit = limit
@@ -52,12 +52,7 @@ class Core:
         self._dispatcher: Dispatcher | None = None
         self._pid = os.getpid()
         self._paces: OrderedDict[str, Pace] = OrderedDict()
-        if self.backend.separate and not self.store.shared:
-            msg = (
-                f"the workers of this backend are other processes and can't see {self.store.url}; "
-                "use storage='file:///a/directory', or leave it out for a private temporary one"
-            )
-            raise ConfigurationError(msg)
+        _check_match(self.backend, self.store)
 
     def bind(self) -> Dispatcher:
         """Return the dispatcher; the first use starts it and ties the Fabric to this loop.
@@ -86,7 +81,7 @@ class Core:
             raise RuntimeError(_ELSEWHERE)
         dispatcher = Dispatcher(self.backend, self.limit, loop)
         dispatcher.observers = self.observers
-        self.backend.open(dispatcher)
+        self.backend.open(dispatcher, self.store)
         self._dispatcher = dispatcher
         # A Fabric that is never closed (a notebook's) leaves no process behind either.
         weakref.finalize(self, _abandon, self.backend, loop, self._pid)
@@ -100,7 +95,7 @@ class Core:
         """Return what is known of a function's speed, from earlier fan-outs too."""
         pace = self._paces.get(digest)
         if pace is None:
-            pace = self._paces[digest] = Pace()
+            pace = self._paces[digest] = Pace(self.backend.traits.worth)
             if len(self._paces) > _PACES_KEPT:
                 self._paces.popitem(last=False)
         return pace
@@ -149,7 +144,23 @@ def _abandon(backend: Backend, loop: asyncio.AbstractEventLoop, pid: int) -> Non
         backend.kill()
 
 
-def _backend(backend: Any) -> Backend:  # noqa: ANN401 - whatever the caller gave
+def _check_match(backend: Backend, store: ObjectStore) -> None:
+    """Refuse a store that the backend's workers can't open."""
+    if backend.traits.remote and not store.remote:
+        msg = (
+            f"the workers of this backend are on other machines and can't see {store.url}; give "
+            "the Fabric storage='s3://bucket/prefix', or set ASYNCFABRIC_STORAGE to that"
+        )
+        raise ConfigurationError(msg)
+    if backend.traits.separate and not store.shared:
+        msg = (
+            f"the workers of this backend are other processes and can't see {store.url}; "
+            "use storage='file:///a/directory', or leave it out for a private temporary one"
+        )
+        raise ConfigurationError(msg)
+
+
+def _backend(backend: Any, limit: int | None) -> Backend:  # noqa: ANN401 - the caller's
     if backend is not None and not isinstance(backend, str):
         if not isinstance(backend, Backend):
             msg = (
@@ -161,10 +172,17 @@ def _backend(backend: Any) -> Backend:  # noqa: ANN401 - whatever the caller gav
     if in_worker():
         # The cores are taken: a fan-out inside a worker runs there, one call after another.
         return open_backend("inline://")
-    return open_backend(backend or os.environ.get("ASYNCFABRIC_BACKEND") or "local://")
+    return open_backend(backend or os.environ.get("ASYNCFABRIC_BACKEND") or "local://", limit)
 
 
 def _store(storage: ObjectStore | str | None) -> ObjectStore:
     if storage is None:
         storage = os.environ.get("ASYNCFABRIC_STORAGE") or None
-    return LocalStore.temporary() if storage is None else open_store(storage)
+    if storage is None:
+        return LocalStore.temporary()
+    if isinstance(storage, str) and storage.lower().startswith("s3://") and not in_worker():
+        # With the driver's credentials, whatever they are; a worker has those of its environment.
+        from .aws._s3 import open_s3_store
+
+        return open_s3_store(storage)
+    return open_store(storage)

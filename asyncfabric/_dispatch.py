@@ -39,6 +39,8 @@ class _Flight:
 
     run: Run
     left: int
+    charge: int
+    """What counts against the limit: calls of a plain function run one after another."""
     launched: float
     each: float
     """Seconds a call was reckoned at."""
@@ -102,7 +104,7 @@ class Dispatcher:
             # Nobody else waits, so no turns have to be taken.
             room = admission.room()
             if room != 0 and self.backend.room(run.plan) > self._encoding:
-                batch, _ = run.next_batch(1, room)
+                batch, _ = run.next_batch(1, room if run.plan.is_async else None)
                 if batch is not None:
                     self._launch(run, batch)
                 if not run.has_more:
@@ -148,7 +150,11 @@ class Dispatcher:
                 # Others may still fit: coroutine calls share a worker, plain ones don't.
                 full.add(run.plan.is_async)
                 continue
-            batch, more = run.next_batch(invocations, room)
+            if run.plan.is_async:
+                batch, more = run.next_batch(invocations, room)
+            else:
+                most = invocations if room is None else min(invocations, room)
+                batch, more = run.next_batch(most, None)
             if batch is None:
                 admission.rest(run)
                 if more:
@@ -168,9 +174,10 @@ class Dispatcher:
         number = self._last_flight
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
-        flight = self._flights[number] = _Flight(run, count, self.now(), each)
+        charge = count if run.plan.is_async else 1
+        flight = self._flights[number] = _Flight(run, count, charge, self.now(), each)
         run.fan_out.launched(number, batch)
-        self._admission.launched(run, count, count * each)
+        self._admission.launched(run, charge, count * each)
         encoded = encode_inputs(run.plan, number, batch)
         if encoded is None:
             self._encoding += 1
@@ -273,27 +280,52 @@ class Dispatcher:
         self._settle(flight.run, outcome, values, bad, worker, queue)
         self.wake(flight.run)
 
-    def on_returned(self, flight: int, positions: list[int] | None) -> None:
-        """Take back calls that did not run."""
+    def on_returned(
+        self,
+        flight: int,
+        positions: list[int] | None,
+        *,
+        after: float = 0.0,
+        alone: bool = False,
+    ) -> None:
+        """Take back calls that are launched again, uncharged."""
         entry = self._flights.get(flight)
         if entry is None:
             return
-        self._take_back(flight, entry, positions)
+        self._take_back(flight, entry, positions, after=after, alone=alone)
+        if after:
+            entry.run.set_alarm()
         entry.run.check()
         self._room_came_free(entry.run)
 
-    def _take_back(self, number: int, flight: _Flight, positions: list[int] | None) -> None:
+    def _take_back(
+        self,
+        number: int,
+        flight: _Flight,
+        positions: list[int] | None,
+        *,
+        after: float = 0.0,
+        alone: bool = False,
+    ) -> None:
         run = flight.run
         count = flight.left if positions is None else len(positions)
         if not run.over:
-            run.fan_out.returned(number, positions)
+            due = self.now() + after if after else None
+            run.fan_out.returned(number, positions, due=due, alone=alone)
         self._admission.corrected(run, -count * flight.each)
         self._land(number, flight, count)
         if self.observers and count:
             self._tell(CallsReturned(run.plan.job, number, count))
 
     def on_lost(
-        self, flight: int, running: list[int] | None, error: Exception, worker: str
+        self,
+        flight: int,
+        running: list[int] | None,
+        error: Exception,
+        worker: str,
+        *,
+        retryable: bool = True,
+        ran: bool = True,
     ) -> None:
         """Charge the calls that a dead worker was at; send the others again, free."""
         entry = self._flights.get(flight)
@@ -301,17 +333,27 @@ class Dispatcher:
             return
         run = entry.run
         charged = entry.left if running is None else len(running)
-        again = not isinstance(error, AttemptTimeout)  # as when the worker itself tells of it
+        # A timeout is not repeated when the worker itself tells of it either.
+        again = retryable and not isinstance(error, AttemptTimeout)
         if not run.over:
             for position in run.fan_out.open_positions(flight) if running is None else running:
                 own = type(error)(*error.args)  # each call's error gets a note of its own
-                run.failed(flight, position, own, retryable=again, worker=worker)
+                run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
         self._land(flight, entry, charged)
         if self.observers:
             self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
         self._take_back(flight, entry, None)
         run.check()
         self._room_came_free(run)
+
+    def on_refused(self, flight: int, error: Exception) -> None:
+        """End the fan-out of an invocation: all its others would be refused alike."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
+        self._land(flight, entry, entry.left)
+        entry.run.finish(error)
+        self._room_came_free(entry.run)
 
     def on_room(self) -> None:
         """Use the room."""
@@ -331,9 +373,11 @@ class Dispatcher:
             self.pump_soon()
 
     def _land(self, number: int, flight: _Flight, count: int) -> None:
-        count = min(count, flight.left)
-        flight.left -= count
-        self._admission.landed(count)
+        flight.left -= min(count, flight.left)
+        # A call that was given up still counts until its worker has answered.
+        done = flight.charge - min(flight.charge, flight.left)
+        flight.charge -= done
+        self._admission.landed(done)
         if not flight.left:
             self._flights.pop(number, None)
             if self._landing is not None:

@@ -12,7 +12,7 @@ from ._checks import check_callable, check_count
 from ._codec import HEAVY_BYTES
 from ._core import Core
 from ._deliveries import HandedOut
-from ._exceptions import Saturated, SerializationError
+from ._exceptions import ConfigurationError, Saturated, SerializationError
 from ._function import options_of
 from ._launch import Launch, put
 from ._map_methods import MapMethods
@@ -50,12 +50,15 @@ class Fabric(MapMethods):
 
     Args:
         backend: `"local://"` (worker processes, one per core), `"local://?processes=8"`,
-            `"inline://"` (this process, for debugging), or a Backend object. Default: the
-            environment variable ASYNCFABRIC_BACKEND, else `"local://"`.
-        storage: `"file:///dir"`, `"memory://"` (inline backend only), or an ObjectStore. Default:
+            `"lambda://NAME"` (AWS Lambda functions of the family NAME, with options `region`,
+            `endpoint_url`, `profile`, `memory`, `arch`, `transport` and `inline`, see
+            `asyncfabric.backends`), `"inline://"` (this process, for debugging), or a Backend
+            object. Default: the environment variable ASYNCFABRIC_BACKEND, else `"local://"`.
+        storage: `"file:///dir"`, `"s3://bucket/prefix"` (with options `region`, `endpoint_url` and
+            `owner`), `"memory://"` (inline backend only), or an ObjectStore. Default:
             ASYNCFABRIC_STORAGE, else a private temporary directory.
-        max_concurrency: attempts in flight at most, over all maps together; by default as many as
-            keep the workers busy.
+        max_concurrency: attempts that run at once at most, over all maps together; by default as
+            many as keep the workers busy, and 100 on AWS Lambda.
         max_pending: calls that `submit` lets wait; one more raises `Saturated`. Default: no bound.
         **options: see `Options`.
 
@@ -181,6 +184,24 @@ class Fabric(MapMethods):
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__, _settings=settings, _owner=False, _submissions={})
         return other
+
+    async def warm(self, n: int) -> None:
+        """Have `n` workers started and ready, so that the next calls find no cold start.
+
+        On AWS Lambda: `n` execution environments, each of which a short invocation keeps busy for a
+        quarter of a second; Lambda keeps them for some minutes. On this machine: worker processes.
+
+        Raises `ConfigurationError` if `n` is below 1 or above `max_concurrency`, and what a first
+        call would raise.
+        """
+        self._check_open()
+        check_count("n", n)
+        backend = self._core.bind().backend
+        limit = self._core.limit
+        if limit is not None and n > limit:
+            msg = f"warm({n}) exceeds max_concurrency={limit}; give the Fabric a larger one"
+            raise ConfigurationError(msg)
+        await backend.warm(n)
 
     @property
     def store(self) -> ObjectStore:

@@ -56,9 +56,14 @@ def _own(failure: Failure) -> Exception | None:
     return error if isinstance(error, Exception) else None
 
 
-def annotate(error: BaseException, job: str, index: int, value: object, attempt: int) -> None:
-    """Add the note that says which call failed."""
-    error.add_note(f"asyncfabric: call {index} of {job}, attempt {attempt}, input {_short(value)}")
+def annotate(
+    error: BaseException, job: str, index: int, value: object, attempt: int, worker: str
+) -> None:
+    """Add the note that says which call failed, and where."""
+    where = f", on {worker}" if worker else ""
+    error.add_note(
+        f"asyncfabric: call {index} of {job}, attempt {attempt}{where}, input {_short(value)}"
+    )
 
 
 def _short(value: object) -> str:

@@ -63,7 +63,7 @@ class Launch:
         self.fan_out = FanOut(
             core.pace(""),
             lanes=core.backend.lanes,
-            chunksize=chunksize,
+            chunksize=_chunksize(core, settings, chunksize),
             retry=settings.retry,
             idempotent=settings.idempotent,
             ordered=ordered,
@@ -76,8 +76,9 @@ class Launch:
         run.weight = self._settings.weight
         with contextlib.suppress(TooLargeError):
             self._code = self._ship(HEAVY_BYTES)
-        if self._code is not None and not self._shared:
-            self._join(run, self._code, {})
+        prepares = self._core.backend.traits.prepares
+        if self._code is not None and not self._shared and not prepares:
+            self._join(run, self._code, {}, None)
         else:
             run.prepare = self._prepare_once
             self._prepare_once(run)
@@ -99,6 +100,7 @@ class Launch:
         try:
             if self._code is None:
                 self._code = await asyncio.to_thread(self._ship, None)
+            archive = await self._archive(self._code)
             stored: dict[str, str] = {}
             for name, value in self._shared.items():
                 ref: Ref[Any]
@@ -113,10 +115,18 @@ class Launch:
         finally:
             self._preparing = False
         if not run.over:
-            self._join(run, self._code, stored)
+            self._join(run, self._code, stored, archive)
 
-    def _join(self, run: Run, code: list[Shipped], stored: dict[str, str]) -> None:
-        settings = self._settings
+    async def _archive(self, code: list[Shipped]) -> str | None:
+        functions = {code[0].digest: self._function}
+        if self._settings.initializer is not None:
+            functions[code[1].digest] = self._settings.initializer
+        return await self._core.backend.prepare(functions)
+
+    def _join(
+        self, run: Run, code: list[Shipped], stored: dict[str, str], archive: str | None
+    ) -> None:
+        settings, traits = self._settings, self._core.backend.traits
         function = code[0]
         self.fan_out.pace = self._core.pace(function.digest)
         run.plan = Plan(
@@ -126,16 +136,28 @@ class Launch:
             convention=self._convention,
             shared=stored,
             seed=self._seed,
-            timeout=_within_deadline(settings.timeout),
+            timeout=_within_deadline(settings.timeout_on(traits.timeout)),
             initializer=code[1].digest if settings.initializer is not None else None,
             env=settings.env,
             store_url=self._core.store.url,
             by_reference=self._by_reference,
             prompt=not settings.idempotent,
+            archive=archive,
+            inline=traits.inline,
         )
         run.code = {shipped.digest: shipped.data for shipped in code}
         run.prepare = None
         run.dispatcher.join(run)
+
+
+def _chunksize(core: Core, settings: Settings, chunksize: int | None) -> int | None:
+    """Return the calls in an invocation, None to adapt them.
+
+    Where a dead worker takes all its answers along, calls that must not be repeated go one by one.
+    """
+    if chunksize is None and not (settings.idempotent or core.backend.traits.streams):
+        return 1
+    return chunksize
 
 
 def _is_ref(value: object) -> TypeGuard[Ref[Any]]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Options(TypedDict, total=False):
     """Keyword options of `Fabric`, `Fabric.with_options` and `asyncfabric.function`.
 
-    timeout: seconds that one attempt may run, enforced by the worker; None (the default) for no
-        limit. Everything longer than an attempt is bounded by `asyncio.timeout()`.
+    timeout: seconds that one attempt may run, enforced by the worker; None for no limit. Default:
+        no limit on this machine, 300 on AWS Lambda. Everything longer than an attempt is bounded by
+        `asyncio.timeout()`.
     retry: a `Retry`, or None to repeat nothing. Default: `Retry()`, three attempts for calls whose
         worker died.
     idempotent: False if a call must not run twice: an attempt that may have run isn't repeated, its
@@ -46,6 +47,11 @@ class Settings:
     initializer: Callable[[], object] | None = None
     env: Mapping[str, str] | None = None
     weight: float = 1.0
+    timeout_given: bool = False
+
+    def timeout_on(self, default: float | None) -> float | None:
+        """Return the timeout on a backend with a default of its own."""
+        return self.timeout if self.timeout_given else default
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with options put over them. Raises `ConfigurationError`."""
@@ -55,7 +61,7 @@ class Settings:
         if unknown:
             msg = f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(_NAMES))}"
             raise ConfigurationError(msg)
-        merged = replace(self, **options)
+        merged = replace(self, **options, timeout_given=self.timeout_given or "timeout" in options)
         _check(merged)
         return merged
 

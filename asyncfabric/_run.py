@@ -129,12 +129,12 @@ class Run:
             return None, False
         batch = fan_out.take(self.dispatcher.now(), most)
         if fan_out.has_delayed:
-            self._set_alarm()
+            self.set_alarm()
         if batch is None:
             self.check()
         return batch, more
 
-    def _set_alarm(self) -> None:
+    def set_alarm(self) -> None:
         """Come back when the next delayed call falls due."""
         due = self.fan_out.next_due()
         if due is None or (self._alarm is not None and self._alarm.when() <= due):
@@ -206,7 +206,8 @@ class Run:
         if known is None:
             return
         index, value, number = known
-        annotate(error, self.plan.job, index, value, number)
+        where = record.worker if record is not None else worker
+        annotate(error, self.plan.job, index, value, number, where)
         blocks = fan_out.failed(
             flight,
             position,
@@ -217,7 +218,7 @@ class Run:
             chance=random.random(),  # noqa: S311 - jitter
             record=record,
         )
-        self._set_alarm()
+        self.set_alarm()
         if not blocks and fan_out.failure(index) is None:
             attempt = (
                 record.attempt(len(record.run), number, error)

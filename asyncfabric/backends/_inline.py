@@ -17,10 +17,13 @@ from asyncfabric_runtime._context import running_transcript
 from asyncfabric_runtime._invocation import Invocation
 from asyncfabric_runtime._process import Process
 
+from ._protocol import Traits
+
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_storage import ObjectStore
     from asyncfabric_storage._buffers import Buffer
 
     from ._protocol import Receiver
@@ -33,17 +36,24 @@ class InlineBackend:
     """Runs invocations in the driver's own process and loop."""
 
     lanes = 1
-    separate = False
+    traits = Traits(separate=False)
 
     def __init__(self) -> None:
         self._process = Process()
         self._receiver: Receiver | None = None
         self._running: dict[int, tuple[Invocation, asyncio.Task[None]]] = {}
 
-    def open(self, receiver: Receiver) -> None:
+    def open(self, receiver: Receiver, store: ObjectStore) -> None:  # noqa: ARG002
         """Begin; there is room at once."""
         self._receiver = receiver
         asyncio.get_running_loop().call_soon(receiver.on_room)
+
+    async def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> str | None:  # noqa: ARG002
+        """Do nothing: all that is here is importable here."""
+        return None
+
+    async def warm(self, workers: int) -> None:
+        """Do nothing: the worker is this process."""
 
     def room(self, plan: Plan) -> int:
         """Return room for one plain invocation beside many of coroutine functions."""

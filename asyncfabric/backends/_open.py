@@ -16,16 +16,24 @@ _MOST = 4096
 """Processes; each takes descriptors and tens of MB, so more is a slip of the keyboard."""
 
 
-def open_backend(url: str) -> Backend:
-    """Make a backend: `local://`, `local://?processes=8` or `inline://`.
+def open_backend(url: str, limit: int | None = None) -> Backend:
+    """Make a backend: `local://`, `local://?processes=8`, `lambda://NAME` or `inline://`.
 
-    Nothing is started yet. Raises `ConfigurationError` for what it doesn't know.
+    Nothing is started yet. `limit` is how many attempts may run at once, if there is a limit.
+    Raises `ConfigurationError` for what it doesn't know.
     """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if parts.scheme not in ("local", "inline") or "://" not in url:
-        msg = f"no backend is called {url!r}; use 'local://' (optionally '?processes=N') or 'inline://'"
+    if parts.scheme not in ("local", "inline", "lambda") or "://" not in url:
+        msg = (
+            f"no backend is called {url!r}; use 'local://' (optionally '?processes=N'), "
+            "'lambda://NAME' or 'inline://'"
+        )
         raise ConfigurationError(msg)
+    if parts.scheme == "lambda":
+        from .aws_lambda import LambdaBackend, read_url
+
+        return LambdaBackend(read_url(url), limit)
     if parts.netloc or parts.path.strip("/") or parts.fragment:
         msg = f"{url!r}: nothing may follow {parts.scheme}:// but options, as in 'local://?processes=8'"
         raise ConfigurationError(msg)

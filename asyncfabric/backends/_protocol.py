@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_storage import ObjectStore
+
+
+class Traits(NamedTuple):
+    """What the driver has to know of a backend.
+
+    Attributes:
+        separate: the workers are other processes: they can't see the driver's memory.
+        remote: they are on other machines: they can't see its directories either.
+        streams: calls are answered as they end; otherwise all of an invocation together, so that
+            the answers are lost with the worker.
+        prepares: `prepare` has something to do before a function's first invocation.
+        worth: seconds of work worth one invocation.
+        timeout: seconds an attempt may run, unless an option says so; None for no limit.
+        inline: bytes an answer may carry; a larger one goes through the store. None for any.
+    """
+
+    separate: bool = True
+    remote: bool = False
+    streams: bool = True
+    prepares: bool = False
+    worth: float = 0.002
+    timeout: float | None = None
+    inline: int | None = None
 
 
 class Receiver(Protocol):
@@ -17,17 +41,40 @@ class Receiver(Protocol):
         """Take the answers to some calls; `size` is the outcome's bytes on the wire."""
         ...
 
-    def on_returned(self, flight: int, positions: list[int] | None) -> None:
-        """Take back calls that did not run (None: all that are unanswered), uncharged."""
+    def on_returned(
+        self,
+        flight: int,
+        positions: list[int] | None,
+        *,
+        after: float = 0.0,
+        alone: bool = False,
+    ) -> None:
+        """Take back calls (None: all that are unanswered), uncharged.
+
+        They are launched again, after so many seconds, and `alone` if one of them may be what the
+        invocation ended by.
+        """
         ...
 
     def on_lost(
-        self, flight: int, running: list[int] | None, error: Exception, worker: str
+        self,
+        flight: int,
+        running: list[int] | None,
+        error: Exception,
+        worker: str,
+        *,
+        retryable: bool = True,
+        ran: bool = True,
     ) -> None:
-        """Know that an invocation's worker died.
+        """Know that an invocation failed, mostly by its worker's death.
 
-        `running` are the places of the calls it was at; None for all that are unanswered.
+        `running` are the places of the calls it was at; None for all that are unanswered. They are
+        worth another attempt if `retryable`; with `ran` False no user code was run.
         """
+        ...
+
+    def on_refused(self, flight: int, error: Exception) -> None:
+        """Know that the fan-out of an invocation can't go on: all its invocations would fail so."""
         ...
 
     def on_room(self) -> None:
@@ -49,12 +96,27 @@ class Backend(Protocol):
         ...
 
     @property
-    def separate(self) -> bool:
-        """Whether the workers are other processes: they can't see the driver's memory."""
+    def traits(self) -> Traits:
+        """What kind of backend it is."""
         ...
 
-    def open(self, receiver: Receiver) -> None:
-        """Begin, in the running loop. Returns at once; `on_room` follows when there is room."""
+    def open(self, receiver: Receiver, store: ObjectStore) -> None:
+        """Begin, in the running loop. Returns at once; `on_room` follows when there is room.
+
+        `store` is the Fabric's, which the workers can open by its URL.
+        """
+        ...
+
+    async def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> str | None:
+        """Make ready for functions, by digest, that a fan-out will run, if the traits say so.
+
+        Returns the digest of the archive of their modules, if they need one. Raises what the user
+        should know before anything is launched.
+        """
+        ...
+
+    async def warm(self, workers: int) -> None:
+        """Have so many workers started, ready to run calls."""
         ...
 
     def room(self, plan: Plan) -> int:

@@ -43,6 +43,11 @@ class Batch(NamedTuple):
             self.alone,
         )
 
+    def singles(self) -> list[Batch]:
+        """Return the calls one by one, each to go alone."""
+        count = len(self.inputs)
+        return [self.part(place, place + 1)._replace(alone=True) for place in range(count)]
+
     def pick(self, positions: list[int]) -> Batch:
         """Return the calls at some positions, which ascend; there is at least one."""
         first, last = positions[0], positions[-1]

@@ -247,15 +247,31 @@ class FanOut:
             self._halted_at = at if self._halted_at is None else min(at, self._halted_at)
         return self._order.add(Block(index, (value,), [], error, record, 0))
 
-    def returned(self, flight: int, positions: Iterable[int] | None) -> int:
-        """Take back calls that did not run (None: all unanswered), uncharged; return how many."""
+    def returned(
+        self,
+        flight: int,
+        positions: Iterable[int] | None,
+        *,
+        due: float | None = None,
+        alone: bool = False,
+    ) -> int:
+        """Take back calls (None: all unanswered), uncharged; return how many.
+
+        They are launched again when they are `due`, at once by default, each `alone` in an
+        invocation if one of them may be what ended this one.
+        """
         entry = self._flights.get(flight)
         if entry is None:
             return 0
         back = entry.open_positions() if positions is None else entry.open_among(positions)
         if not back:
             return 0
-        self._queue.give_back(entry.batch.pick(back))
+        batch = entry.batch.pick(back)
+        for part in batch.singles() if alone else (batch,):
+            if due is None:
+                self._queue.give_back(part)
+            else:
+                self._queue.delay(due, part)
         for position in back:
             entry.close(position)
         self.attempts -= len(back)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 INVOCATION_SECONDS = 0.002
-"""Work worth one invocation: enough to make its overhead (about 0.1 ms locally) a small share."""
+"""Work worth one invocation, unless the backend says otherwise: enough to make the overhead (about
+0.1 ms locally) a small share."""
 INVOCATION_BYTES = 1024 * 1024
 """Inputs are not packed together past this many bytes."""
 MOST_CALLS = 4096
@@ -31,6 +32,9 @@ class Pace:
     after some twenty reports, and where durations are mixed, invocations are rather too small than
     too large.
 
+    Args:
+        worth: seconds of work worth one invocation.
+
     Attributes:
         seconds: one call keeps its worker busy for so long, overhead included; processor time for
             coroutine functions, since those wait for each other's sake. None before any report.
@@ -38,9 +42,10 @@ class Pace:
         result_bytes: size of a result on the wire.
     """
 
-    __slots__ = ("_chunk", "_measured", "input_bytes", "result_bytes", "seconds")
+    __slots__ = ("_chunk", "_measured", "_worth", "input_bytes", "result_bytes", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, worth: float = INVOCATION_SECONDS) -> None:
+        self._worth = worth
         self.seconds: float | None = None
         self.input_bytes: float = 0.0
         self.result_bytes: float = 0.0
@@ -74,7 +79,7 @@ class Pace:
     def _fit(self) -> int:
         chunk = 1
         if self.seconds is not None:
-            calls = int(INVOCATION_SECONDS / max(self.seconds, _LEAST_SECONDS))
+            calls = int(self._worth / max(self.seconds, _LEAST_SECONDS))
             if self.input_bytes:
                 calls = min(calls, int(INVOCATION_BYTES / self.input_bytes))
             chunk = max(1, min(calls, MOST_CALLS, GROWTH * self._measured))

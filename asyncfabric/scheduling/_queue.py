@@ -32,12 +32,13 @@ class Queue:
         self._again: list[tuple[int, _Returned]] = []
         self._again_calls = 0
         self._delayed: list[tuple[float, int, Batch]] = []
+        self._delayed_calls = 0
         self._dropped: set[int] = set()
 
     def __len__(self) -> int:
         """Return the number of calls, dropped ones not counted."""
         fresh = len(self._incoming) + len(self._outgoing)
-        return fresh + self._again_calls + len(self._delayed) - len(self._dropped)
+        return fresh + self._again_calls + self._delayed_calls - len(self._dropped)
 
     @property
     def ready(self) -> int:
@@ -63,9 +64,10 @@ class Queue:
         self._again_calls += len(batch.inputs)
         heappush(self._again, (batch.indices[0], _Returned(batch)))
 
-    def delay(self, due: float, call: Batch) -> None:
-        """Take a single call in that is launched again, when it is due and not before."""
-        heappush(self._delayed, (due, call.indices[0], call))
+    def delay(self, due: float, batch: Batch) -> None:
+        """Take calls in that are launched again, when they are due and not before."""
+        self._delayed_calls += len(batch.inputs)
+        heappush(self._delayed, (due, batch.indices[0], batch))
 
     @property
     def next_due(self) -> float | None:
@@ -79,8 +81,11 @@ class Queue:
 
         With `before`, only calls of lower indices than that.
         """
+        batch: Batch | None
         while self._delayed and self._delayed[0][0] <= now:
-            self.give_back(heappop(self._delayed)[2])
+            batch = heappop(self._delayed)[2]
+            self._delayed_calls -= len(batch.inputs)
+            self.give_back(batch)
         while True:
             if self._again:
                 batch = self._take_again(most, before)
@@ -162,7 +167,7 @@ class Queue:
             returned.batch.part(returned.start, len(returned.batch.inputs))
             for _, returned in self._again
         ]
-        batches += [call for _, _, call in self._delayed]
+        batches += [batch for _, _, batch in self._delayed]
         fresh = [*reversed(self._outgoing), *self._incoming]
         if fresh:
             batches.append(Batch(range(self.read - len(fresh), self.read), fresh, 1))
@@ -179,6 +184,7 @@ class Queue:
         self._again.clear()
         self._again_calls = 0
         self._delayed.clear()
+        self._delayed_calls = 0
         self._dropped.clear()
 
 

@@ -30,8 +30,9 @@ class ObjectStore(Protocol):
     one that breaks the rule is a `ConfigurationError`.
 
     A back end subclasses this class and implements everything down to `aclose`; the `*_many`
-    methods below it and `remote` are inherited. Every method may be cancelled: a cancelled write has happened
-    as a whole or not at all, and does not touch its data any more once the cancellation is out.
+    methods below it, `open` and `remote` are inherited. Every method may be cancelled: a cancelled write
+    has happened as a whole or not at all, and does not touch its data any more once the
+    cancellation is out.
     """
 
     @property
@@ -46,7 +47,7 @@ class ObjectStore(Protocol):
 
     @property
     def remote(self) -> bool:
-        """Whether other machines can open the store by its URL, too; False unless a store says so."""
+        """Whether other machines can open the store by its URL, too; here False."""
         return False
 
     @property
@@ -102,6 +103,13 @@ class ObjectStore(Protocol):
         The order is that of `sorted(keys)`. Objects that come or go meanwhile may be missed.
         """
         ...
+
+    async def open(self) -> None:
+        """Find out what has to be known before the first request, if anything does.
+
+        Every other method does so by itself; here it does nothing. Afterwards `url` is final.
+        """
+        return
 
     async def aclose(self) -> None:
         """Release what the store holds; repeated calls do nothing."""

@@ -62,6 +62,7 @@ def _no_more_than(tasks: "set[asyncio.Task[Any]]") -> bool:
     return asyncio.all_tasks() <= tasks
 
 
+@pytest.mark.leaky("on a busy machine a cancelled call may cost its worker, which is replaced")
 async def test_cancelled_anywhere(fabric: af.Fabric) -> None:
     dispatcher = fabric._core.bind()
     cancelled = passes = 0

@@ -175,7 +175,7 @@ async def test_a_module_that_is_nowhere(fabric: af.Fabric) -> None:
     exec("def double(x): return 2 * x", module.__dict__)
     sys.modules["made_in_memory"] = module
     try:
-        if fabric._core.backend.separate:
+        if fabric._core.backend.traits.separate:
             with pytest.raises(ModuleNotFoundError, match="made_in_memory") as caught:
                 await fabric.submit(module.double, 2)
             assert any("sys.path" in text for text in caught.value.__notes__)

@@ -13,6 +13,7 @@ from asyncfabric.backends import Backend
 from asyncfabric.backends.local import LocalBackend
 from asyncfabric.backends.local._worker import Worker
 from asyncfabric_runtime import Envelope, Outcome
+from asyncfabric_storage import MemoryStore
 from tests.runtime.helpers import answers, envelope_for
 
 PATIENCE = 30.0  # seconds until a test gives up on what it waits for
@@ -81,14 +82,32 @@ class Recorder:
         self.outcomes.append(outcome)
         self._news.set()
 
-    def on_returned(self, flight: int, positions: list[int] | None) -> None:
+    def on_returned(
+        self,
+        flight: int,
+        positions: list[int] | None,
+        *,
+        after: float = 0.0,
+        alone: bool = False,
+    ) -> None:
         self.returned.append((flight, positions))
         self._news.set()
 
     def on_lost(
-        self, flight: int, running: list[int] | None, error: Exception, worker: str
+        self,
+        flight: int,
+        running: list[int] | None,
+        error: Exception,
+        worker: str,
+        *,
+        retryable: bool = True,
+        ran: bool = True,
     ) -> None:
         self.lost.append((flight, running, error))
+        self._news.set()
+
+    def on_refused(self, flight: int, error: Exception) -> None:
+        self.lost.append((flight, None, error))
         self._news.set()
 
     def on_room(self) -> None:
@@ -128,7 +147,7 @@ class Bench:
 
     async def open(self) -> None:
         """Open the backend and wait until all workers can be used."""
-        self.backend.open(self.heard)
+        self.backend.open(self.heard, MemoryStore())
         probe = self.envelope(abs, [1])
         await self.heard.until(lambda: self.backend.room(probe.plan) >= self.backend.lanes)
 

@@ -19,7 +19,7 @@ def test_it_is_a_backend() -> None:
     backend = open_backend("inline://")
     assert isinstance(backend, InlineBackend)
     assert isinstance(backend, Backend)
-    assert (backend.lanes, backend.separate) == (1, False)
+    assert (backend.lanes, backend.traits.separate) == (1, False)
 
 
 async def test_it_runs_in_this_process() -> None:

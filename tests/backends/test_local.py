@@ -20,7 +20,7 @@ from tests.backends.helpers import Bench, children, happens, mark, marks, wait_u
 def test_it_is_a_backend() -> None:
     backend = LocalBackend(3)
     assert isinstance(backend, Backend)
-    assert (backend.lanes, backend.separate) == (3, True)
+    assert (backend.lanes, backend.traits.separate) == (3, True)
 
 
 def _pid(_: int) -> int:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncfabric._exceptions import WorkerCrashed
+from asyncfabric.backends._protocol import Traits
 
 from ._process import WorkerProcess
 from ._worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from asyncfabric.backends._protocol import Receiver
     from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_storage import ObjectStore
 
 STALL_SECONDS = 0.01
 """A worker that answers nothing for so long gives back what is queued behind the call it is at."""
@@ -34,7 +36,7 @@ class LocalBackend:
         processes: number of worker processes.
     """
 
-    separate = True
+    traits = Traits()
 
     def __init__(self, processes: int) -> None:
         self.lanes = processes
@@ -46,11 +48,13 @@ class LocalBackend:
         self._ticking = False
         self._deaths = 0
         self._closing = False
+        self._broken: Exception | None = None
         self._gone = asyncio.Event()
+        self._started = asyncio.Event()
 
     # -- life -----------------------------------------------------------------------------------
 
-    def open(self, receiver: Receiver) -> None:
+    def open(self, receiver: Receiver, store: ObjectStore) -> None:  # noqa: ARG002
         """Begin to start the workers."""
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
@@ -132,6 +136,8 @@ class LocalBackend:
             self._receiver.on_lost(flight, at, error, worker.name)
 
     def _break(self, error: Exception) -> None:
+        self._broken = error
+        self._started.set()
         if self._receiver is not None:
             self._receiver.on_broken(error)
 
@@ -146,6 +152,7 @@ class LocalBackend:
         """Hang up on the workers, kill those that don't end, and wait until all are gone."""
         self._closing = True
         self._receiver = None
+        self._started.set()
         for task in list(self._spawning):
             task.cancel()
         if self._spawning:
@@ -159,6 +166,20 @@ class LocalBackend:
             worker.process.kill()
         if self._workers:
             await self._gone.wait()
+
+    async def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> str | None:  # noqa: ARG002
+        """Do nothing: workers have the driver's `sys.path`."""
+        return None
+
+    async def warm(self, workers: int) -> None:
+        """Wait until so many processes (at most, as many as there are) have started."""
+        while not self._closing:
+            self._started.clear()
+            if self._broken is not None:
+                raise self._broken
+            if sum(worker.ready for worker in self._workers) >= min(workers, self.lanes):
+                return
+            await self._started.wait()
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -198,6 +219,7 @@ class LocalBackend:
 
     def on_ready(self) -> None:
         """A worker has started."""
+        self._started.set()
         if self._receiver is not None:
             self._receiver.on_room()
 

@@ -1,0 +1,304 @@
+"""The Lambda backend: one held invocation per envelope, no task per invocation.
+
+An invocation is a request to Lambda and its answer, nothing else: small inputs and results are in
+the payloads, and the answer is the completion notice. What doesn't fit goes through the store, by a
+task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asyncfabric._exceptions import FabricError
+from asyncfabric.backends._protocol import Traits
+from asyncfabric.scheduling import Concurrency
+from asyncfabric_runtime import Outcome, WireError
+from asyncfabric_runtime._wire import OUTCOME, SPILLED
+
+from ._cargo import Cargo
+from ._connection import Connection
+from ._faults import is_worth_another, may_have_run
+from ._held import Held
+from ._modules import Modules
+from ._payload import from_body, to_payload
+from ._questions import Questions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+
+    from asyncfabric.aws._errors import Fault
+    from asyncfabric.aws.transport import Reply, Unanswered
+    from asyncfabric.backends._protocol import Receiver
+    from asyncfabric_runtime import Envelope, Plan
+    from asyncfabric_storage import ObjectStore
+    from asyncfabric_storage._buffers import Buffer
+
+    from ._url import LambdaSettings
+
+LANES = 100
+"""Invocations at once, unless `max_concurrency` says otherwise."""
+WORTH_SECONDS = 0.5
+"""Work worth one invocation: a warm one costs some 20 ms apart from the work."""
+TIMEOUT_SECONDS = 300.0
+"""An attempt's timeout, unless an option says otherwise."""
+
+
+class LambdaBackend:
+    """Runs invocations on AWS Lambda.
+
+    Args:
+        settings: which functions, where, and how they are reached.
+        limit: invocations at once at most; None for 100.
+    """
+
+    def __init__(self, settings: LambdaSettings, limit: int | None = None) -> None:
+        self.lanes = LANES if limit is None else limit
+        self.traits = Traits(
+            remote=settings.remote,
+            streams=False,
+            prepares=True,
+            worth=WORTH_SECONDS,
+            timeout=TIMEOUT_SECONDS,
+            inline=settings.inline,
+        )
+        self._settings = settings
+        self._connection = Connection(settings, self.lanes)
+        self._concurrency = Concurrency(self.lanes)
+        self._held: dict[int, Held] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._receiver: Receiver | None = None
+        self._opening: asyncio.TimerHandle | None = None
+        self._ready: asyncio.Task[None] | None = None
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def open(self, receiver: Receiver, store: ObjectStore) -> None:
+        """Begin to find credentials, region and address."""
+        self._receiver, self._store = receiver, store
+        self._loop = asyncio.get_running_loop()
+        self._cargo = Cargo(store)
+        self._questions = Questions(self._connection)
+        self._modules = Modules(self._cargo, self._questions, self._settings.member)
+        self._ready = asyncio.ensure_future(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            await self._connection.open()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong is the user's to know
+            if self._receiver is not None:
+                self._receiver.on_broken(error)
+            return
+        if self._receiver is not None:
+            self._receiver.on_room()
+
+    def kill(self) -> None:
+        """Do nothing: there is no process to be stopped, and connections end with this one."""
+
+    async def aclose(self) -> None:
+        """Close all connections. What runs on Lambda goes on to its end, for nobody."""
+        self._receiver = None
+        if self._opening is not None:
+            self._opening.cancel()
+        pending = {*self._work}
+        if self._ready is not None:
+            pending.add(self._ready)
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+        await self._connection.aclose()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    # -- before the first invocation ------------------------------------------------------------
+
+    async def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> str | None:
+        """Store the archive of the user's own modules; check that the others are there.
+
+        Raises `DeploymentError`, in one error, for all modules that the function lacks, and
+        whatever asking it raises.
+        """
+        await self._opened()
+        await self._store.open()  # its URL, which goes to the workers, is final then
+        return await self._modules.prepare(functions)
+
+    async def warm(self, workers: int) -> None:
+        """Have so many environments started: by short invocations that overlap."""
+        await self._opened()
+        await self._questions.warm(workers)
+
+    async def _opened(self) -> None:
+        if self._ready is not None:
+            await asyncio.shield(self._ready)
+        await self._connection.open()  # raises again what was wrong
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def room(self, plan: Plan) -> int:  # noqa: ARG002 - every invocation has an environment alone
+        """Return how many invocations may be launched now."""
+        if not self._connection.is_open:
+            return 0
+        return self._concurrency.room(self._loop.time(), len(self._held))
+
+    def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
+        """Invoke the function; through the store where the envelope is large or code is new."""
+        held = self._held[envelope.flight] = Held(envelope)
+        cargo = self._cargo
+        envelope.attachments = cargo.riding(code)
+        frame = envelope.to_frame()
+        size = _size(frame)
+        missing = cargo.missing(code)
+        if missing or size > self._settings.inline:
+            self._later(self._launch_aside(held, envelope, code, missing, frame, size))
+        else:
+            self._invoke(held, frame)
+
+    def _invoke(self, held: Held, frame: Sequence[Buffer]) -> None:
+        self._connection.invoke(to_payload(frame), held.seconds, partial(self._answered, held))
+
+    async def _launch_aside(
+        self,
+        held: Held,
+        envelope: Envelope,
+        code: dict[str, bytes],
+        missing: list[str],
+        frame: Sequence[Buffer],
+        size: int,
+    ) -> None:
+        try:
+            for name in missing:
+                await self._cargo.store_code(name, code[name])
+            if size > self._settings.inline:
+                held.key, frame = await self._cargo.store_frame(envelope.plan.job, frame)
+        except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
+            self._drop(held)
+            if self._receiver is not None:
+                self._receiver.on_refused(held.flight, error)
+            return
+        if held.recalled and self._receiver is not None:
+            self._drop(held)
+            self._receiver.on_returned(held.flight, None)
+            return
+        self._invoke(held, frame)
+
+    def recall(self, flight: int, positions: Collection[int] | None) -> None:
+        """Take back what has not left yet. What runs on Lambda can't be stopped."""
+        held = self._held.get(flight)
+        if held is not None and positions is None:
+            held.recalled = True
+
+    # -- back -----------------------------------------------------------------------------------
+
+    def _drop(self, held: Held) -> None:
+        """Let go of an invocation that is over."""
+        self._held.pop(held.flight, None)
+        if held.key is not None and self._receiver is not None:
+            self._later(self._cargo.delete(held.key))
+
+    def _answered(self, held: Held, reply: Reply | Unanswered) -> None:
+        if self._receiver is None:
+            return
+        connection = self._connection
+        fault = connection.diagnose(reply)
+        if fault is not None or isinstance(reply, Exception):
+            assert fault is not None  # noqa: S101 - what is no reply is a fault
+            self._failed(held, fault)
+            return
+        self._concurrency.answered()
+        try:
+            kind, segments = from_body(reply.body, connection.function)
+            if kind == SPILLED:
+                self._later(self._fetch(held, segments, connection.request_id(reply)))
+                return
+            self._take(held, kind, segments, connection.request_id(reply))
+        except (FabricError, WireError) as error:
+            self._drop(held)
+            self._receiver.on_refused(held.flight, error)
+
+    def _take(self, held: Held, kind: int, segments: Sequence[memoryview], worker: str) -> None:
+        assert self._receiver is not None  # noqa: S101 - for the type checker
+        if kind != OUTCOME:
+            msg = f"function {self._connection.function} answered with a frame of kind {kind}"
+            raise WireError(msg)
+        outcome = Outcome.from_segments(segments)
+        self._drop(held)
+        if outcome.flight != held.flight:
+            msg = f"function {self._connection.function} answered for another invocation"
+            raise WireError(msg)
+        if outcome.lacks:
+            self._cargo.forget(outcome.lacks)
+        elif unrun := held.unanswered(outcome):
+            # No time was left for these within the function's own timeout.
+            self._receiver.on_returned(held.flight, unrun)
+        size = _size(outcome.segments) + memoryview(segments[0]).nbytes
+        self._receiver.on_outcome(outcome, worker, size)
+
+    async def _fetch(self, held: Held, segments: list[memoryview], worker: str) -> None:
+        try:
+            kind, whole = await self._cargo.fetch_frame(segments)
+            if self._receiver is not None:
+                self._take(held, kind, whole, worker)
+        except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
+            self._drop(held)
+            if self._receiver is not None:
+                self._receiver.on_refused(held.flight, error)
+
+    # -- failures -------------------------------------------------------------------------------
+
+    def _failed(self, held: Held, fault: Fault) -> None:
+        assert self._receiver is not None  # noqa: S101 - for the type checker
+        receiver, flight = self._receiver, held.flight
+        if fault.kind == "terminal":
+            self._later(self._refuse(held, fault))
+            return
+        self._drop(held)
+        if fault.kind == "throttle":
+            self._throttled(held, fault)
+        elif fault.kind == "function" and held.calls > 1:
+            # Which of them it was is not known: taken apart, the culprit is found by itself.
+            receiver.on_returned(flight, None, alone=True)
+        else:
+            receiver.on_lost(
+                flight,
+                None,
+                fault.error,
+                f"request {fault.request_id}" if fault.request_id else "",
+                retryable=is_worth_another(fault),
+                ran=may_have_run(fault),
+            )
+
+    def _throttled(self, held: Held, fault: Fault) -> None:
+        assert self._receiver is not None  # noqa: S101 - for the type checker
+        now = self._loop.time()
+        chance = random.random()  # noqa: S311 - jitter
+        self._concurrency.throttled(now, len(self._held), chance, fault.retry_after)
+        if self._concurrency.is_hopeless(now):
+            self._receiver.on_refused(held.flight, fault.error)
+            return
+        self._receiver.on_returned(held.flight, None, after=fault.retry_after or 0.0)
+        opens = self._concurrency.opens
+        if opens > now and (self._opening is None or self._opening.when() < opens):
+            if self._opening is not None:
+                self._opening.cancel()
+            self._opening = self._loop.call_at(opens, self._opened_again)
+
+    def _opened_again(self) -> None:
+        self._opening = None
+        if self._receiver is not None:
+            self._receiver.on_room()
+
+    async def _refuse(self, held: Held, fault: Fault) -> None:
+        error = await self._connection.explain(fault)
+        self._drop(held)
+        if self._receiver is not None:
+            self._receiver.on_refused(held.flight, error)
+
+
+def _size(pieces: Sequence[Buffer]) -> int:
+    return sum(memoryview(piece).nbytes for piece in pieces)

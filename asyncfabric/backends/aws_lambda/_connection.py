@@ -1,0 +1,98 @@
+"""The backend's line to AWS: credentials, transport, and what went wrong, in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncfabric.aws._errors import Fault
+    from asyncfabric.aws._session import Session
+    from asyncfabric.aws.transport import Reply, Transport, Unanswered
+    from asyncfabric.aws.transport._protocol import Done
+
+    from ._url import LambdaSettings
+
+
+class Connection:
+    """Sends payloads to one function.
+
+    Args:
+        settings: which function, where, and how it is reached.
+        limit: connections at most.
+    """
+
+    def __init__(self, settings: LambdaSettings, limit: int) -> None:
+        self.function = settings.member.function_name
+        self._settings = settings
+        self._limit = limit
+        self._session: Session | None = None
+        self._transport: Transport | None = None
+        self._explained: Exception | None = None
+        self._region = self._endpoint = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent."""
+        return self._transport is not None
+
+    async def open(self) -> None:
+        """Find credentials, region and endpoint. A second call does nothing.
+
+        Raises `ConfigurationError` where there are none.
+        """
+        if self._transport is not None:
+            return
+        # What follows loads the AWS SDK, and nobody needs that who uses another backend.
+        from asyncfabric.aws._errors import diagnose
+        from asyncfabric.aws._session import Session
+        from asyncfabric.aws.transport import Request, open_transport
+
+        self._diagnose, self._request_type = diagnose, Request
+        settings = self._settings
+        session = Session(
+            region=settings.region, profile=settings.profile, endpoint_url=settings.endpoint_url
+        )
+        try:
+            await session.open()
+            self._region, self._endpoint = session.region, session.endpoint("lambda")
+            self._transport = await open_transport(
+                session, kind=settings.transport, limit=self._limit
+            )
+        except BaseException:
+            await session.aclose()
+            raise
+        self._session = session
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._transport is not None:
+            await self._transport.aclose()
+        if self._session is not None:
+            await self._session.aclose()
+
+    def invoke(self, payload: bytes, seconds: float, done: Done) -> None:
+        """Invoke the function; `done` is told its reply, within so many seconds."""
+        assert self._transport is not None  # noqa: S101 - there is room only when it is open
+        request = self._request_type(self.function, payload, True, seconds)  # noqa: FBT003
+        self._transport.invoke(request, done)
+
+    def diagnose(self, reply: Reply | Unanswered) -> Fault | None:
+        """Tell what is wrong with a reply, if anything is."""
+        return self._diagnose(
+            reply, function=self.function, region=self._region, endpoint=self._endpoint
+        )
+
+    async def explain(self, fault: Fault) -> Exception:
+        """Return the error of a fault that no repetition mends; where possible with its cause."""
+        if fault.code != "ResourceNotFoundException" or self._session is None:
+            return fault.error
+        if self._explained is None:
+            from asyncfabric.aws._missing import explain_missing
+
+            self._explained = await explain_missing(self._session, self._settings.member)
+        return self._explained
+
+    @staticmethod
+    def request_id(reply: Reply) -> str:
+        """Return the name that Lambda gave to an invocation, as a worker's name."""
+        return f"request {reply.headers.get('x-amzn-requestid', '?')}"

@@ -1,0 +1,44 @@
+"""An invocation that is held open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncfabric_runtime import Envelope, Outcome
+
+FUNCTION_SECONDS = 900.0
+"""Lambda's longest timeout, which deployed functions have."""
+GRACE_SECONDS = 30.0
+"""A worker ends a call by itself; an answer that is so late will not come any more."""
+
+
+class Held:
+    """What is remembered of an invocation until it is answered.
+
+    Attributes:
+        flight: its number.
+        calls: how many it has.
+        seconds: how long its answer may take.
+        key: where in the store its envelope is, if it was too large.
+        recalled: nobody waits for it any more.
+    """
+
+    __slots__ = ("calls", "flight", "key", "recalled", "seconds")
+
+    def __init__(self, envelope: Envelope) -> None:
+        plan = envelope.plan
+        self.flight: int = envelope.flight
+        self.calls: int = len(envelope.indices)
+        in_turn = 1 if plan.is_async else self.calls
+        longest = FUNCTION_SECONDS if plan.timeout is None else plan.timeout * in_turn
+        self.seconds: float = min(FUNCTION_SECONDS, longest) + GRACE_SECONDS
+        self.key: str | None = None
+        self.recalled = False
+
+    def unanswered(self, outcome: Outcome) -> list[int]:
+        """Return the positions that an outcome doesn't answer."""
+        if len(outcome.positions) + len(outcome.failures) >= self.calls:
+            return []
+        answered = {*outcome.positions, *outcome.failures}
+        return [position for position in range(self.calls) if position not in answered]

@@ -1,0 +1,96 @@
+"""Invocations that run no call: they ask a worker something, or keep it awake."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from asyncfabric._exceptions import VersionMismatch
+from asyncfabric.scheduling import Concurrency, Retry
+from asyncfabric_runtime import WireError
+from asyncfabric_runtime._wire import PING, PONG, load_head, pack
+
+from ._faults import is_worth_another
+from ._payload import from_body, to_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._connection import Connection
+
+HOLD_SECONDS = 0.25
+"""How long a worker is kept busy at least, so that the next question meets another one."""
+HOLD_EACH = 0.0002
+"""And for every worker that is asked for: so long it takes to send its question."""
+_ANSWER_SECONDS = 60.0
+
+
+class Questions:
+    """Asks workers through a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def ask(self, *, hold: float = 0.0, modules: Sequence[str] = ()) -> dict[str, Any]:
+        """Ask a worker what it is, which of some modules it hasn't got; keep it busy meanwhile.
+
+        Returns `python`, `wire`, `cold` (it had run nothing before), `missing` (modules) and
+        `worker` (its name). Raises what an invocation may end with.
+        """
+        question = to_payload(pack(PING, {"hold": hold, "modules": list(modules)}))
+        loop = asyncio.get_running_loop()
+        throttles, retry, failures = Concurrency(1), Retry(), 0
+        while True:
+            reply = await self._exchange(question, hold + _ANSWER_SECONDS)
+            fault = self._connection.diagnose(reply)
+            if fault is None:
+                return self._read(reply)
+            if fault.kind == "terminal":
+                raise await self._connection.explain(fault)
+            chance = random.random()  # noqa: S311 - jitter
+            if fault.kind == "throttle":
+                throttles.throttled(loop.time(), 0, chance, fault.retry_after)
+                if throttles.is_hopeless(loop.time()):
+                    raise fault.error
+                await asyncio.sleep(throttles.opens - loop.time())
+                continue
+            failures += 1
+            if failures == retry.attempts or not is_worth_another(fault):
+                raise fault.error
+            await asyncio.sleep(retry.delay(failures, chance))
+
+    async def _exchange(self, question: bytes, seconds: float) -> Any:  # noqa: ANN401 - a Reply
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Any) -> None:  # noqa: ANN401
+            if not answer.done():  # whoever asked may have been cancelled
+                answer.set_result(reply)
+
+        self._connection.invoke(question, seconds, done)
+        return await answer
+
+    def _read(self, reply: Any) -> dict[str, Any]:  # noqa: ANN401 - a Reply
+        function = self._connection.function
+        kind, segments = from_body(reply.body, function)
+        if kind != PONG:
+            msg = f"function {function} answered a question with a frame of kind {kind}"
+            raise VersionMismatch(msg)
+        try:
+            answer: dict[str, Any] = load_head(segments[0])
+        except WireError as error:
+            msg = (
+                f"function {function} answered a question in a way this driver can't read: {error}"
+            )
+            raise VersionMismatch(msg) from error
+        return answer
+
+    async def warm(self, workers: int) -> None:
+        """Have so many workers started at the same time."""
+        hold = HOLD_SECONDS + HOLD_EACH * workers
+        asked = [asyncio.ensure_future(self.ask(hold=hold)) for _ in range(workers)]
+        try:
+            await asyncio.gather(*asked)
+        finally:
+            for each in asked:
+                each.cancel()
