@@ -48,7 +48,7 @@ def cells(plan: Plan) -> Sequence[Cell]:
             Cell(table=NAME, peer=peer.name, way=way, work=WORK, n=_SMOKE_CALLS, loop=plan.loop)
             for peer in PEERS.values()
             if not peer.heavy
-            for way in _FULL[peer.name]
+            for way in _FULL.get(peer.name, ())
         ]
     found = [
         Cell(table=NAME, peer=peer, way=way, work=WORK, n=n, loop=plan.loop)
