@@ -10,7 +10,6 @@ import secrets
 import socket
 import struct
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote
 
 from . import _names as names
 from ._faults import Fault
@@ -87,7 +86,7 @@ class InvokeApi:
             refusal = Refusal(fault.status, fault.code, message, fault.reason, fault.retry_after)
             reply = self._refuse(request_id, refusal)
         else:
-            name = unquote(path[len(_ROOT) : -len(_INVOKE)])
+            name = path[len(_ROOT) : -len(_INVOKE)]
             try:
                 reply = await self._invoke(request, request_id, name, payload, fault)
             except OSError as error:

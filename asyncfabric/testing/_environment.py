@@ -79,11 +79,13 @@ class Environment:
         """Start the worker. Raises `OSError` where the system refuses a process or socket."""
         host = self._host
         self._opened = perf_counter()
+        # In two steps, so that whoever is cancelled meanwhile still holds the socket.
         self._server = await self._loop.create_server(
-            lambda: RuntimeConnection(self), "127.0.0.1", 0
+            lambda: RuntimeConnection(self), "127.0.0.1", 0, start_serving=False
         )
         self._directory = host.directory()
         try:
+            await self._server.start_serving()
             self._process = WorkerProcess(
                 [sys.executable, "-m", "awslambdaric", self._settings.handler],
                 directory=self._code(),

@@ -70,15 +70,13 @@ class Function:
             await environment.ended
 
     async def _run_cold(self, invocation: Invocation) -> Result:
-        environment = await self._start()
-        failure = await self._wait(environment, self._host.limits.init_seconds)
+        environment, failure = await self._start(self._host.limits.init_seconds)
         left = self.settings.timeout
         if not environment.ready.done() or failure is not None:
             # Lambda starts it once more, now within the time of the invocation.
             began = perf_counter()
             environment.kill()
-            environment = await self._start()
-            failure = await self._wait(environment, left)
+            environment, failure = await self._start(left)
             left -= perf_counter() - began
             if not environment.ready.done() or failure is not None:
                 environment.kill()
@@ -90,15 +88,14 @@ class Function:
         self._release(environment)
         return result
 
-    async def _start(self) -> Environment:
+    async def _start(self, seconds: float) -> tuple[Environment, InitFailed | None]:
+        """Start an environment and wait so long until it is ready, or failed."""
         environment = Environment(self.name, self.version, self.settings, self._host, self._forget)
-        await environment.start()
-        self._all.add(environment)
-        return environment
-
-    async def _wait(self, environment: Environment, seconds: float) -> InitFailed | None:
-        await asyncio.wait([environment.ready], timeout=seconds)
-        return environment.ready.result() if environment.ready.done() else None
+        async with self._host.starting:
+            await environment.start()
+            self._all.add(environment)
+            await asyncio.wait([environment.ready], timeout=seconds)
+        return environment, environment.ready.result() if environment.ready.done() else None
 
     def _not_started(self, invocation: Invocation, failure: InitFailed | None) -> Result:
         request_id = invocation.request_id

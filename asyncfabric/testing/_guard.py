@@ -15,8 +15,10 @@ import os, select, signal, sys
 driver, root = int(sys.argv[1]), sys.argv[2]
 workers = set()
 text = b""
-while os.getppid() == driver:
+while True:
     if not select.select([0], [], [], 1.0)[0]:
+        if os.getppid() != driver:  # a child of the driver's holds the pipe open
+            break
         continue
     chunk = os.read(0, 65536)
     if not chunk:
@@ -36,7 +38,7 @@ shutil.rmtree(root, ignore_errors=True)
 
 
 class Guard:
-    """The guard of one front: it is told of every worker, and deletes the directory at the end.
+    """The guard of one front: it is told of every worker, and deletes the directory `root`.
 
     Raises `OSError` where the system refuses a process.
     """
@@ -61,7 +63,8 @@ class Guard:
         self._tell(-pid)
 
     def close(self) -> None:
-        """Have the guard do what is left to do, and wait until it has ended."""
+        """End the guard: nothing is left to do."""
+        self._process.kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()

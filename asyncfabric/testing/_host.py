@@ -26,7 +26,9 @@ _INHERITED = ("PATH", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCAC
 """Variables without which the driver's interpreter may not work, or not as fast."""
 
 _STEP = 0.02
-_SHARE = 20
+_MOST = 0.001
+"""Memory is looked at so often, and for so long at most: where there are many environments, each
+has its turn less often. In seconds."""
 
 
 class Account(NamedTuple):
@@ -47,6 +49,8 @@ class Watched(Protocol):
 class Host:
     """One machine of the simulated cloud.
 
+    `starting` is held by environments while they start.
+
     Raises `OSError` where the system refuses a directory or a process.
     """
 
@@ -64,6 +68,8 @@ class Host:
         self.tally: Tally = tally
         self.on_log: Callable[[str, str], None] | None = on_log
         self.busy: set[Watched] = set()
+        # More at a time would only share the cores, and take so long that Lambda gives them up.
+        self.starting: asyncio.Semaphore = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         self.root: str = tempfile.mkdtemp(prefix="asyncfabric-front-")
         self.empty: str = str(Path(self.root) / "task")
         os.mkdir(self.empty)  # noqa: PTH102 - a string as all paths here
@@ -90,6 +96,7 @@ class Host:
         }
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._turn: list[Watched] = []
         self._made = 0
 
     def directory(self) -> str:
@@ -103,6 +110,7 @@ class Host:
         """Begin to look at the memory of an environment that has something to do."""
         self.busy.add(environment)
         if self._timer is None:
+            self._turn = [environment]
             self._timer = self._loop.call_later(_STEP, self._look)
 
     def rest(self, environment: Watched) -> None:
@@ -113,12 +121,15 @@ class Host:
         """Delete the directory and end the guard; every environment has ended."""
         if self._timer is not None:
             self._timer.cancel()
+        shutil.rmtree(self.root, ignore_errors=True)
         self.guard.close()
 
     def _look(self) -> None:
-        began = perf_counter()
-        for environment in tuple(self.busy):
-            environment.check_memory()
-        # Never more than a twentieth of the time, however many environments there are.
-        pause = max(_STEP, _SHARE * (perf_counter() - began))
-        self._timer = self._loop.call_later(pause, self._look) if self.busy else None
+        until = perf_counter() + _MOST
+        while self._turn and perf_counter() < until:
+            environment = self._turn.pop()
+            if environment in self.busy:
+                environment.check_memory()
+        if not self._turn:
+            self._turn = list(self.busy)
+        self._timer = self._loop.call_later(_STEP, self._look) if self.busy else None

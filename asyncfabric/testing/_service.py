@@ -154,11 +154,11 @@ class Service:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._web.shutdown(0.0)
         for function in (*self._versions.values(), *self._retired):
             await function.aclose()
         self._versions.clear()
         self._retired.clear()
-        await self._web.shutdown(0.0)
         host.close()
 
     async def _handle(self, request: BaseRequest) -> Response:
