@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,10 @@ class Cloud:
         sdk = load("botocore.exceptions")
         try:
             client = await self.client(service)
-            answer: dict[str, Any] = await getattr(client, operation)(**arguments)
+            with warnings.catch_warnings():
+                # aiohttp's advice on packages of some MB: nothing else waits for the loop here.
+                warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
+                answer: dict[str, Any] = await getattr(client, operation)(**arguments)
         except sdk.ClientError as error:
             raise refused(error) from error
         except sdk.BotoCoreError as error:

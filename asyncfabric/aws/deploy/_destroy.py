@@ -173,14 +173,15 @@ async def _versions(bucket: Bucket, prefix: str) -> AsyncIterator[tuple[str, str
 
 
 async def _empty(bucket: Bucket, prefix: str) -> None:
-    batch: list[dict[str, str]] = []
-    async for key, version in _versions(bucket, f"{prefix}/"):
-        batch.append({"Key": key, "VersionId": version})
-        if len(batch) == _PAGE:
-            await _delete(bucket, batch)
-            batch = []
-    if batch:
-        await _delete(bucket, batch)
+    """Delete from the first page of the listing until that is empty."""
+    while batch := [found async for found in _first(bucket, f"{prefix}/")]:
+        await _delete(bucket, [{"Key": key, "VersionId": version} for key, version in batch])
+
+
+async def _first(bucket: Bucket, prefix: str) -> AsyncIterator[tuple[str, str]]:
+    page = await bucket.call("list_object_versions", Prefix=prefix, MaxKeys=_PAGE)
+    for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+        yield each["Key"], each["VersionId"]
 
 
 async def _delete(bucket: Bucket, batch: list[dict[str, str]]) -> None:
