@@ -5,7 +5,7 @@ that belongs neither to the standard library nor to an installer: beside the scr
 checkout, in an editable install. What workers have anyway (asyncfabric, cloudpickle) is neither.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH120, PTH206, PTH208
+# ruff: noqa: PTH100, PTH110, PTH112, PTH118, PTH120, PTH206, PTH208
 # Thousands of paths are joined and compared; here they are strings.
 
 from __future__ import annotations
@@ -90,11 +90,14 @@ class Places:
 def _namespace(name: str, spec: ModuleSpec | None) -> Place:
     """Follow a name through namespace packages, which may have parts of several owners."""
     inner, *parts = name.split(".")
-    own = tuple(path for path in _directories(spec) if is_own(path))
+    directories = _directories(spec)
+    own = tuple(path for path in directories if is_own(path))
     top = Place(inner, "own" if own else "installed", own, is_namespace=True)
     while parts and spec is not None and spec.origin is None:
-        inner = f"{inner}.{parts.pop(0)}"
-        spec = _spec(inner, _directories(spec))
+        part = parts.pop(0)
+        inner = f"{inner}.{part}"
+        spec = _spec(inner, directories)
+        directories = [os.path.join(path, part) for path in directories]
     if spec is None:  # an attribute, or not here; the package above it tells whose it was
         return top if own else top._replace(kind="absent")
     if spec.origin is None:
@@ -141,7 +144,10 @@ def _spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
             return spec_from_file_location(name, file)
         if module is not None:
             return None
-        return find_spec(name) if path is None else PathFinder.find_spec(name, path)
+        if path is None:
+            return find_spec(name)
+        # By its last part: a full name would be looked up in sys.modules, package by package.
+        return PathFinder.find_spec(name.rpartition(".")[2], path)
     except Exception:  # noqa: BLE001 - finders and odd objects in sys.modules raise anything
         return None
 

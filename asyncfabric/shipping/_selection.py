@@ -1,6 +1,6 @@
 """Which files of the user's packages travel."""
 
-# ruff: noqa: PTH110, PTH111, PTH112, PTH116, PTH119, PTH120, PTH206
+# ruff: noqa: PTH110, PTH111, PTH112, PTH116, PTH118, PTH119, PTH120
 # Thousands of paths are joined and compared; here they are strings.
 
 from __future__ import annotations
@@ -65,29 +65,23 @@ class Selection:
                     "sent to workers; put the code into a directory of its own"
                 )
             walk = _Walk(self, os.path.realpath(path), os.path.dirname(path), rules)
-            if os.path.isdir(path):
-                walk.directory(path, place.top)
-            else:
-                walk.file(path, os.path.basename(path), os.stat(path))
+            walk.start(path, place.top if os.path.isdir(path) else os.path.basename(path))
         self._check(place)
 
     def add_included(self, path: str, root: str, rules: Rules) -> None:
         """Add a file or directory below `root` that `include` asks for."""
         name = os.path.relpath(path, root).replace(os.sep, "/")
-        *above, last = name.split("/")
         is_directory = os.path.isdir(path)
-        if any(is_secret(each, is_directory=True) for each in above) or is_secret(
-            last, is_directory=is_directory
+        real = os.path.realpath(path)
+        is_link = real != os.path.join(os.path.realpath(root), *name.split("/"))
+        if _is_secret_path(name, is_directory=is_directory) or (
+            is_link and _is_secret_path(real, is_directory=is_directory)
         ):
             self.withhold(name)
             return
         walk = _Walk(self, os.path.realpath(root), root, rules)
-        if walk.excluded(name, path):
-            return
-        if is_directory:
-            walk.directory(path, name)
-        else:
-            walk.file(path, name, os.stat(path))
+        if not walk.excluded(name, path):
+            walk.start(path, name)
         self._check(None)
 
     def add(self, file: File, top: str) -> None:
@@ -156,15 +150,27 @@ class _Walk:
     def excluded(self, name: str, path: str) -> bool:
         return bool(self._rules.exclude) and matches(self._rules.exclude, self._names(name, path))
 
-    def directory(self, path: str, name: str) -> None:
+    def start(self, path: str, name: str) -> None:
+        try:
+            if os.path.isdir(path):
+                self._directory(path, name)
+            else:
+                self._file(path, name, os.stat(path))
+        except OSError as error:
+            where: str = error.filename or path
+            raise SerializationError(
+                f"{where} can't be read ({error.strerror or error}), so the package it belongs to "
+                "can't be sent to workers; make it readable, or leave it out by exclude in "
+                "[tool.asyncfabric] of pyproject.toml"
+            ) from error
+
+    def _directory(self, path: str, name: str) -> None:
         status = os.stat(path)
         identity = status.st_dev, status.st_ino
         if identity in self._above:
             return  # a link to where we come from
-        try:
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
         names = frozenset(entry.name.lower() for entry in entries)
         if is_environment(names):
             return
@@ -173,7 +179,7 @@ class _Walk:
             self._entry(entry, f"{name}/{entry.name}", names)
         self._above.discard(identity)
 
-    def file(self, path: str, name: str, status: os.stat_result) -> None:
+    def _file(self, path: str, name: str, status: os.stat_result) -> None:
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -187,10 +193,7 @@ class _Walk:
         self._selection.add(File(name, path, status.st_size, stamp), top)
 
     def _entry(self, entry: os.DirEntry[str], name: str, siblings: frozenset[str]) -> None:
-        try:
-            is_directory = entry.is_dir()
-        except OSError as error:
-            raise _unreadable(entry.path, error) from error
+        is_directory = entry.is_dir()
         if is_litter(entry.name, siblings, is_directory=is_directory):
             return
         if is_secret(entry.name, is_directory=is_directory):
@@ -201,19 +204,17 @@ class _Walk:
         if entry.is_symlink() and not self._follows(entry, name):
             return
         if is_directory:
-            self.directory(entry.path, name)
+            self._directory(entry.path, name)
             return
         status = entry.stat()
         if stat.S_ISREG(status.st_mode):  # no sockets, pipes and devices
-            self.file(entry.path, name, status)
+            self._file(entry.path, name, status)
 
     def _follows(self, entry: os.DirEntry[str], name: str) -> bool:
         target = os.path.realpath(entry.path)
         if not os.path.exists(target):
             return False  # it leads nowhere here either
-        parts = [part for part in target.split(os.sep) if part]
-        last = is_secret(parts[-1], is_directory=os.path.isdir(target))
-        if last or any(is_secret(part, is_directory=True) for part in parts[:-1]):
+        if _is_secret_path(target, is_directory=os.path.isdir(target)):
             self._selection.withhold(name)
             return False
         if target == self._real or target.startswith(self._real + os.sep):
@@ -231,14 +232,13 @@ class _Walk:
             yield path[len(base) + 1 :].replace(os.sep, "/")
 
 
+def _is_secret_path(path: str, *, is_directory: bool) -> bool:
+    *above, last = [part for part in path.replace(os.sep, "/").split("/") if part]
+    return is_secret(last, is_directory=is_directory) or any(
+        is_secret(part, is_directory=True) for part in above
+    )
+
+
 def _is_home(path: str) -> bool:
     real = os.path.realpath(path)
     return real in {os.path.realpath(os.path.expanduser("~")), os.path.dirname(real)}
-
-
-def _unreadable(path: str, error: OSError) -> SerializationError:
-    return SerializationError(
-        f"{path} can't be read ({error.strerror or error}), so the package it belongs to can't be "
-        "sent to workers; make it readable, or leave it out by exclude in [tool.asyncfabric] of "
-        "pyproject.toml"
-    )

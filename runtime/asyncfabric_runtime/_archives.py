@@ -16,6 +16,7 @@ import importlib
 import os
 import stat
 import sys
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric_storage import FabricError, IntegrityError
@@ -32,7 +33,7 @@ from ._module_exchange import (
 
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from importlib.machinery import ModuleSpec
 
     from asyncfabric_storage._buffers import Buffer
@@ -62,21 +63,20 @@ def missing_modules(names: Iterable[str]) -> list[str]:
 def _importable(name: str) -> bool:
     if sys.modules.get(name) is not None:
         return True
-    path: Sequence[str] | None = None
-    spec: ModuleSpec | None = None
-    parts = name.split(".")
-    for count in range(1, len(parts) + 1):
-        spec = _find_spec(".".join(parts[:count]), path)
+    top, *parts = name.split(".")
+    spec = _find_spec(top)
+    for part in parts:
         if spec is None:
             return False
-        path = spec.submodule_search_locations or []
+        # By its last part: a full name would be looked up in sys.modules, package by package.
+        spec = PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
     return spec is not None and spec.origin is not None
 
 
-def _find_spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+def _find_spec(name: str) -> ModuleSpec | None:
     for finder in sys.meta_path:
         try:
-            spec = finder.find_spec(name, path)
+            spec = finder.find_spec(name, None)
         except Exception:  # noqa: BLE001, S112 - finders of all kinds; the others may know it
             continue
         if spec is not None:
