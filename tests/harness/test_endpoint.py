@@ -117,7 +117,7 @@ def test_a_submit_is_answered_with_its_argument(endpoint: Endpoint) -> None:
 def test_held_invocations_are_held_together_and_counted(endpoint: Endpoint) -> None:
     endpoint.set(hold=0.5)
     with ThreadPoolExecutor(5) as pool:
-        answers = list(pool.map(lambda _: invoke(endpoint, b"12345"), range(5)))
+        answers = list(pool.map(invoke, [endpoint] * 5, [b"12345"] * 5))
     counts = endpoint.counts()
     assert [answer.status for answer in answers] == [200] * 5
     assert all(json.loads(answer.body)["statusCode"] == 200 for answer in answers)
