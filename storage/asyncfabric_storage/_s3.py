@@ -274,12 +274,13 @@ class S3Store(ObjectStore):
         if self._known or self._address.owner in {None, ANY_OWNER}:
             return
         name = f"{self._address.base}.probe/owner"
+        refusal: Refused | None = None
         try:
             await self._head(name)
         except Refused as refused:
-            reason = await self._reason(refused, name)
-            if reason.answer.kind != "absent":
-                raise reason from None
+            refusal = await self._reason(refused, name)
+        if refusal is not None and refusal.answer.kind != "absent":
+            raise refusal
         self._known = True
 
     def _fail(self, refused: Refused, doing: str, key: str | None = None) -> NoReturn:

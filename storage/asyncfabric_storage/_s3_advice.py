@@ -28,7 +28,7 @@ _CREDENTIALS = _Advice(
 )
 _OTHER_REGION = _Advice(
     ConfigurationError,
-    "the bucket is not in region {region}; add region={right} to the s3:// URL",
+    "the bucket is not in region {region}; add {right} to the s3:// URL",
 )
 _DENIED = _Advice(
     StorageError,
@@ -48,6 +48,10 @@ _ADVICE = {
     ),
     "connect": _Advice(
         StorageError, "the service can't be reached; check endpoint_url, region and network"
+    ),
+    "name": _Advice(
+        StorageError,
+        "others keep objects here whose names are no keys; give the store a prefix of its own",
     ),
     "NoSuchBucket": _Advice(
         ConfigurationError, "there is no such bucket; create it, or correct its name"
@@ -88,7 +92,8 @@ def explain(answer: "Answer", doing: str, address: "Address") -> FabricError:
     """
     reasons = (answer.code, answer.status, answer.kind)
     advice = next((_ADVICE[reason] for reason in reasons if reason in _ADVICE), _ELSE)
-    right = match[1] if (match := _REGION.search(answer.text)) else "THE BUCKET'S OWN"
+    match = _REGION.search(answer.text)
+    right = f"region={match[1]}" if match else "its own (region=...)"
     whose = (
         f"the bucket does not belong to account {address.owner} (if it need not, name its owner "
         f"by owner=ACCOUNT in the s3:// URL), or "
@@ -101,7 +106,7 @@ def explain(answer: "Answer", doing: str, address: "Address") -> FabricError:
 
 
 def _said(answer: "Answer") -> str:
-    if not answer.code or not answer.status:
+    if answer.code == "name" or not answer.code or not answer.status:
         return answer.text[:_SHOWN]
     parts = [f"HTTP {answer.status} {answer.code}"]
     if match := _MESSAGE.search(answer.text):

@@ -72,14 +72,15 @@ class Answer(NamedTuple):
         )
 
 
-# What obstore says of requests without an answer of S3. "connect", "lost", "timeout", "certificate"
-# and "credentials" are no codes of S3's.
+# What obstore says of requests without an answer of S3, or with one that it can't take. The codes
+# are no codes of S3's.
 _WITHOUT_ANSWER = (
     ("/latest/api/token", Answer("terminal", _UNANSWERED, "credentials", "")),
     ("/latest/meta-data", Answer("terminal", _UNANSWERED, "credentials", "")),
     ("redirect without LOCATION", Answer("terminal", 301, "PermanentRedirect", "")),
     ("non-partial response", Answer("whole", 200, "", "")),
     ("invalid peer certificate", Answer("terminal", _UNANSWERED, "certificate", "")),
+    ("Encountered object with invalid path", Answer("terminal", 200, "name", "")),
     ("kind: Connect", Answer("transient", _UNANSWERED, "connect", "")),
     ("HTTP error", Answer("transient", _UNANSWERED, "lost", "")),
     ("credential", Answer("terminal", _UNANSWERED, "credentials", "")),
