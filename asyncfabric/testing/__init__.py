@@ -5,9 +5,9 @@ processes, with Lambda's limits, throttling, timeouts and error shapes, and with
 It needs `pip install asyncfabric[testing]`, and Linux.
 
     async def test_my_program_survives_throttling() -> None:
-        throttled = Faults(seed=1, throttled=0.2)
-        async with LambdaFront(faults=throttled) as front, af.Fabric(front.backend) as fabric:
-            assert await fabric.map(pow, [2, 3], [5, 5]) == [32, 243]
+        faults = Faults(seed=1, throttled=0.2)
+        async with LambdaFront(faults=faults) as front, af.Fabric(front.backend) as fabric:
+            assert await fabric.map(abs, range(-3, 0)) == [3, 2, 1]
         assert front.counters.executions >= 1
 """
 
