@@ -93,7 +93,7 @@ def _account(reply: Reply) -> _Account:
 
 
 def _judge(account: _Account, place: Place) -> tuple[Kind, type[FabricError], str, str]:
-    kind, _, message, _ = account
+    kind, message = account.type, account.message
     timed_out = _TIMED_OUT.search(message) or _TIMED_OUT.search(account.log)
     if kind == "Sandbox.Timedout" or _TIMED_OUT.search(message):
         after = f" after {timed_out[1]} s" if timed_out else ""
