@@ -79,7 +79,8 @@ class Core:
             raise RuntimeError(msg) from None
         if self._dispatcher is not None:
             raise RuntimeError(_ELSEWHERE)
-        dispatcher = Dispatcher(self.backend, self.limit, loop)
+        limit = None if self.backend.traits.bounded else self.limit
+        dispatcher = Dispatcher(self.backend, limit, loop)
         dispatcher.observers = self.observers
         self.backend.open(dispatcher, self.store)
         self._dispatcher = dispatcher

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .scheduling import Batch
 
 
-_NONE_BAD: dict[int, Exception] = {}
 _UNKNOWN_SECONDS = 1e-4
 """What a call is reckoned at before any has been measured."""
 
@@ -39,8 +38,6 @@ class _Flight:
 
     run: Run
     left: int
-    charge: int
-    """What counts against the limit: calls of a plain function run one after another."""
     launched: float
     each: float
     """Seconds a call was reckoned at."""
@@ -104,7 +101,7 @@ class Dispatcher:
             # Nobody else waits, so no turns have to be taken.
             room = admission.room()
             if room != 0 and self.backend.room(run.plan) > self._encoding:
-                batch, _ = run.next_batch(1, room if run.plan.is_async else None)
+                batch, _ = run.next_batch(1, room)
                 if batch is not None:
                     self._launch(run, batch)
                 if not run.has_more:
@@ -150,11 +147,7 @@ class Dispatcher:
                 # Others may still fit: coroutine calls share a worker, plain ones don't.
                 full.add(run.plan.is_async)
                 continue
-            if run.plan.is_async:
-                batch, more = run.next_batch(invocations, room)
-            else:
-                most = invocations if room is None else min(invocations, room)
-                batch, more = run.next_batch(most, None)
+            batch, more = run.next_batch(invocations, room)
             if batch is None:
                 admission.rest(run)
                 if more:
@@ -174,16 +167,14 @@ class Dispatcher:
         number = self._last_flight
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
-        charge = count if run.plan.is_async else 1
-        flight = self._flights[number] = _Flight(run, count, charge, self.now(), each)
+        flight = self._flights[number] = _Flight(run, count, self.now(), each)
         run.fan_out.launched(number, batch)
-        self._admission.launched(run, charge, count * each)
-        encoded = encode_inputs(run.plan, number, batch)
-        if encoded is None:
-            self._encoding += 1
-            self.later(self._encode_aside(number, flight, batch))
-        else:
+        self._admission.launched(run, count, count * each)
+        if (encoded := encode_inputs(run.plan, number, batch)) is not None:
             self._send(number, flight, *encoded)
+            return
+        self._encoding += 1
+        self.later(self._encode_aside(number, flight, batch))
 
     async def _encode_aside(self, number: int, flight: _Flight, batch: Batch) -> None:
         """Pickle large inputs in a thread."""
@@ -223,24 +214,13 @@ class Dispatcher:
 
     def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
         """Take answers in; large results are unpickled in a thread."""
-        flight = self._flights.get(outcome.flight)
-        if flight is None:
+        if (flight := self._flights.get(outcome.flight)) is None:
             self.pump_soon()  # all was answered before, and now the worker has room again
             return
         run = flight.run
         answered = len(outcome.positions) + len(outcome.failures)
         if self.observers and answered:
-            self._tell(
-                CallsAnswered(
-                    run.plan.job,
-                    outcome.flight,
-                    len(outcome.positions),
-                    len(outcome.failures),
-                    worker,
-                    outcome.busy,
-                    outcome.cold,
-                )
-            )
+            self._tell(CallsAnswered.of(outcome, run.plan.job, worker))
         if outcome.lacks:
             self._take_back(outcome.flight, flight, None)
         elif answered and not run.over:
@@ -249,35 +229,21 @@ class Dispatcher:
             self._admission.corrected(run, outcome.busy - answered * flight.each)
             kinds, bodies = outcome.values
             if kinds is None:
-                self._settle(run, outcome, bodies, _NONE_BAD, worker, queue)
+                run.answered(outcome, bodies, worker, queue)
             elif is_heavy(outcome):
                 run.fan_out.answered(outcome.flight, outcome.positions)
                 self.later(self._decode_aside(flight, outcome, worker, queue))
             else:
-                self._settle(run, outcome, *decode_outcome(outcome), worker, queue)
+                values, bad = decode_outcome(outcome)
+                run.answered(outcome, values, worker, queue, bad)
         self._land(outcome.flight, flight, flight.left if outcome.final else answered)
         self._room_came_free(run)
-
-    def _settle(
-        self,
-        run: Run,
-        outcome: Outcome,
-        values: list[Any],
-        bad: dict[int, Exception],
-        worker: str,
-        queue: float,
-    ) -> None:
-        if run.over:
-            return
-        for position, error in bad.items():
-            run.failed(outcome.flight, position, error, worker=worker)
-        run.answered(outcome, values, worker, queue)
 
     async def _decode_aside(
         self, flight: _Flight, outcome: Outcome, worker: str, queue: float
     ) -> None:
         values, bad = await asyncio.to_thread(decode_outcome, outcome)
-        self._settle(flight.run, outcome, values, bad, worker, queue)
+        flight.run.answered(outcome, values, worker, queue, bad)
         self.wake(flight.run)
 
     def on_returned(
@@ -292,7 +258,8 @@ class Dispatcher:
         entry = self._flights.get(flight)
         if entry is None:
             return
-        self._take_back(flight, entry, positions, after=after, alone=alone)
+        due = self.now() + after if after else None
+        self._take_back(flight, entry, positions, due, alone=alone)
         if after:
             entry.run.set_alarm()
         entry.run.check()
@@ -303,14 +270,13 @@ class Dispatcher:
         number: int,
         flight: _Flight,
         positions: list[int] | None,
+        due: float | None = None,
         *,
-        after: float = 0.0,
         alone: bool = False,
     ) -> None:
         run = flight.run
         count = flight.left if positions is None else len(positions)
         if not run.over:
-            due = self.now() + after if after else None
             run.fan_out.returned(number, positions, due=due, alone=alone)
         self._admission.corrected(run, -count * flight.each)
         self._land(number, flight, count)
@@ -336,7 +302,9 @@ class Dispatcher:
         # A timeout is not repeated when the worker itself tells of it either.
         again = retryable and not isinstance(error, AttemptTimeout)
         if not run.over:
-            for position in run.fan_out.open_positions(flight) if running is None else running:
+            if running is None:
+                running = run.fan_out.flights.open_positions(flight)
+            for position in running:
                 own = type(error)(*error.args)  # each call's error gets a note of its own
                 run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
         self._land(flight, entry, charged)
@@ -348,12 +316,10 @@ class Dispatcher:
 
     def on_refused(self, flight: int, error: Exception) -> None:
         """End the fan-out of an invocation: all its others would be refused alike."""
-        entry = self._flights.get(flight)
-        if entry is None:
-            return
-        self._land(flight, entry, entry.left)
-        entry.run.finish(error)
-        self._room_came_free(entry.run)
+        if (entry := self._flights.get(flight)) is not None:
+            self._land(flight, entry, entry.left)
+            entry.run.finish(error)
+            self._room_came_free(entry.run)
 
     def on_room(self) -> None:
         """Use the room."""
@@ -373,11 +339,9 @@ class Dispatcher:
             self.pump_soon()
 
     def _land(self, number: int, flight: _Flight, count: int) -> None:
-        flight.left -= min(count, flight.left)
-        # A call that was given up still counts until its worker has answered.
-        done = flight.charge - min(flight.charge, flight.left)
-        flight.charge -= done
-        self._admission.landed(done)
+        count = min(count, flight.left)
+        flight.left -= count
+        self._admission.landed(count)
         if not flight.left:
             self._flights.pop(number, None)
             if self._landing is not None:

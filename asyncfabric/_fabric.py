@@ -57,8 +57,8 @@ class Fabric(MapMethods):
         storage: `"file:///dir"`, `"s3://bucket/prefix"` (with options `region`, `endpoint_url` and
             `owner`), `"memory://"` (inline backend only), or an ObjectStore. Default:
             ASYNCFABRIC_STORAGE, else a private temporary directory.
-        max_concurrency: attempts that run at once at most, over all maps together; by default as
-            many as keep the workers busy, and 100 on AWS Lambda.
+        max_concurrency: attempts in flight at most, over all maps together; by default as many as
+            keep the workers busy. On AWS Lambda it counts invocations, and is 100 by default.
         max_pending: calls that `submit` lets wait; one more raises `Saturated`. Default: no bound.
         **options: see `Options`.
 

@@ -18,7 +18,7 @@ from ._failures import annotate, exception_for
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from asyncfabric_runtime import Outcome
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _NO_PLAN = Plan(job="", function="")
+_NONE_BAD: Mapping[int, Exception] = {}
 
 
 class Delivery(Protocol):
@@ -163,8 +164,22 @@ class Run:
             self.fan_out.offer(inputs)
         return more
 
-    def answered(self, outcome: Outcome, values: list[Any], worker: str, queue: float) -> None:
-        """Settle what an outcome answers; `values` are its decoded values."""
+    def answered(
+        self,
+        outcome: Outcome,
+        values: list[Any],
+        worker: str,
+        queue: float,
+        bad: Mapping[int, Exception] = _NONE_BAD,
+    ) -> None:
+        """Settle what an outcome answers.
+
+        `values` are its decoded values, and `bad`, by position, says what could not be decoded.
+        """
+        if self.over:
+            return
+        for position, error in bad.items():
+            self.failed(outcome.flight, position, error, worker=worker)
         logs = outcome.logs
         count = len(values) + len(outcome.failures)
         record = Answered(
@@ -179,7 +194,7 @@ class Run:
         )
         if logs:
             for place, text in logs.items():
-                index = self.fan_out.index_of(outcome.flight, place)
+                index = self.fan_out.flights.index_of(outcome.flight, place)
                 if index is not None:
                     record.logs[index] = text
         if values:
@@ -202,7 +217,7 @@ class Run:
     ) -> None:
         """Settle a call with its error, or let it be repeated."""
         fan_out = self.fan_out
-        known = fan_out.call_at(flight, position)
+        known = fan_out.flights.call_at(flight, position)
         if known is None:
             return
         index, value, number = known

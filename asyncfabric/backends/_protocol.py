@@ -19,6 +19,8 @@ class Traits(NamedTuple):
         remote: they are on other machines: they can't see its directories either.
         streams: calls are answered as they end; otherwise all of an invocation together, so that
             the answers are lost with the worker.
+        bounded: the backend itself keeps to `max_concurrency`, by invocations: its workers run one
+            at a time each.
         prepares: `prepare` has something to do before a function's first invocation.
         worth: seconds of work worth one invocation.
         timeout: seconds an attempt may run, unless an option says so; None for no limit.
@@ -28,6 +30,7 @@ class Traits(NamedTuple):
     separate: bool = True
     remote: bool = False
     streams: bool = True
+    bounded: bool = False
     prepares: bool = False
     worth: float = 0.002
     timeout: float | None = None

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from asyncfabric_runtime import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,12 @@ class CallsAnswered:
     worker: str
     busy: float
     cold: bool
+
+    @classmethod
+    def of(cls, outcome: Outcome, job: str, worker: str) -> Self:
+        """Return the event that an outcome is."""
+        finished, failed = len(outcome.positions), len(outcome.failures)
+        return cls(job, outcome.flight, finished, failed, worker, outcome.busy, outcome.cold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._batch import Batch
-from ._flight import Flight
+from ._flight import Flight, Flights
 from ._order import AsCompleted, Block, InOrder
 from ._queue import Queue
 
@@ -47,6 +47,7 @@ class FanOut:
         failed_calls: calls that failed for good.
         attempts: executions that were begun, or may have been.
         in_flight: calls at the workers.
+        flights: the invocations that carry them.
         input_open: there may be more inputs.
         stopped: nothing is launched any more, until `revive`.
     """
@@ -80,7 +81,7 @@ class FanOut:
         self._idempotent = idempotent
         self._order: Order = InOrder() if ordered else AsCompleted()
         self._queue = Queue()
-        self._flights: dict[int, Flight] = {}
+        self.flights = Flights()
         self._unfinished: list[Batch] = []
         self._failures: dict[int, tuple[Any, BaseException]] = {}
         self._halted_at: int | None = None
@@ -155,7 +156,7 @@ class FanOut:
 
     def launched(self, flight: int, batch: Batch) -> None:
         """Know that an invocation is on its way, by a number that was never used before."""
-        self._flights[flight] = entry = Flight(batch)
+        self.flights[flight] = entry = Flight(batch)
         self.in_flight += entry.left
         self.attempts += entry.left
 
@@ -167,7 +168,7 @@ class FanOut:
 
     def answered(self, flight: int, positions: Iterable[int]) -> None:
         """Know that calls are answered, and settled later: they don't come back any more."""
-        entry = self._flights.get(flight)
+        entry = self.flights.get(flight)
         if entry is not None:
             entry.answer(positions)
 
@@ -178,7 +179,7 @@ class FanOut:
 
         Calls that were dropped meanwhile are left out, and so is all of a flight that is unknown.
         """
-        entry = self._flights.get(flight)
+        entry = self.flights.get(flight)
         if entry is None or not values:
             return []
         blocks: list[Block] = []
@@ -223,7 +224,7 @@ class FanOut:
             chance: a random number from [0, 1).
             record: what the shell knows of the attempt.
         """
-        entry = self._flights.get(flight)
+        entry = self.flights.get(flight)
         if entry is None or not entry.holds(position):
             return []
         index, value, attempt = entry.batch.call(position)
@@ -260,7 +261,7 @@ class FanOut:
         They are launched again when they are `due`, at once by default, each `alone` in an
         invocation if one of them may be what ended this one.
         """
-        entry = self._flights.get(flight)
+        entry = self.flights.get(flight)
         if entry is None:
             return 0
         back = entry.open_positions() if positions is None else entry.open_among(positions)
@@ -278,23 +279,6 @@ class FanOut:
         self._landed(flight, entry, len(back))
         return len(back)
 
-    def call_at(self, flight: int, position: int) -> tuple[int, Any, int] | None:
-        """Return index, input and attempt number of a call in flight, or None."""
-        entry = self._flights.get(flight)
-        if entry is None or not entry.holds(position):
-            return None
-        return entry.batch.call(position)
-
-    def index_of(self, flight: int, position: int) -> int | None:
-        """Return the index of a call of an invocation in flight, or None."""
-        entry = self._flights.get(flight)
-        return None if entry is None else entry.batch.indices[position]
-
-    def open_positions(self, flight: int) -> list[int]:
-        """Return the positions of an invocation that are not answered yet."""
-        entry = self._flights.get(flight)
-        return [] if entry is None else entry.open_positions()
-
     def cancel(self, index: int) -> tuple[int, int] | None:
         """Drop one call that is not settled; it never will be.
 
@@ -302,31 +286,32 @@ class FanOut:
         """
         if self.stopped:
             return None
-        for flight, entry in self._flights.items():
-            position = entry.place_of(index)
-            if position is not None:
-                entry.close(position)
-                self._landed(flight, entry, 1)
-                return flight, position
-        self._queue.drop(index)
-        return None
+        found = self.flights.find(index)
+        if found is None:
+            self._queue.drop(index)
+            return None
+        flight, position = found
+        entry = self.flights[flight]
+        entry.close(position)
+        self._landed(flight, entry, 1)
+        return flight, position
 
     def _landed(self, flight: int, entry: Flight, count: int) -> None:
         self.in_flight -= count
         if not entry.left:
-            del self._flights[flight]
+            del self.flights[flight]
 
     # -- how far it is --------------------------------------------------------------------------
 
     @property
     def done(self) -> bool:
         """No call is left to be settled."""
-        return self.stopped or not (self.input_open or self._flights or self._queue)
+        return self.stopped or not (self.input_open or self.flights or self._queue)
 
     @property
     def idle(self) -> bool:
         """Nothing is in flight and nothing waits to be launched."""
-        return not (self._flights or self._queue)
+        return not (self.flights or self._queue)
 
     @property
     def has_ready(self) -> bool:
@@ -383,10 +368,10 @@ class FanOut:
         if self.stopped:
             return []
         self.stopped = True
-        self._unfinished += [entry.unsettled() for entry in self._flights.values()]
+        self._unfinished += [entry.unsettled() for entry in self.flights.values()]
         self._unfinished += self._queue.empty()
-        flights = list(self._flights)
-        self._flights.clear()
+        flights = list(self.flights)
+        self.flights.clear()
         self.in_flight = 0
         return flights
 

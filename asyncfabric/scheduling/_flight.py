@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,3 +107,32 @@ class Flight:
         if start < count:
             runs.append((start, count))
         return runs
+
+
+class Flights(dict[int, Flight]):
+    """The invocations of a fan-out that are on their way, by number."""
+
+    def call_at(self, flight: int, position: int) -> tuple[int, Any, int] | None:
+        """Return index, input and attempt number of a call that is not settled, or None."""
+        entry = self.get(flight)
+        if entry is None or not entry.holds(position):
+            return None
+        return entry.batch.call(position)
+
+    def index_of(self, flight: int, position: int) -> int | None:
+        """Return the index of a call, or None if the invocation is over."""
+        entry = self.get(flight)
+        return None if entry is None else entry.batch.indices[position]
+
+    def open_positions(self, flight: int) -> list[int]:
+        """Return the positions of an invocation that are not answered yet."""
+        entry = self.get(flight)
+        return [] if entry is None else entry.open_positions()
+
+    def find(self, index: int) -> tuple[int, int] | None:
+        """Return the invocation and the place there of a call by its index, or None."""
+        for flight, entry in self.items():
+            position = entry.place_of(index)
+            if position is not None:
+                return flight, position
+        return None

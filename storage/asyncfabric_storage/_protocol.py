@@ -30,8 +30,8 @@ class ObjectStore(Protocol):
     one that breaks the rule is a `ConfigurationError`.
 
     A back end subclasses this class and implements everything down to `aclose`; the `*_many`
-    methods below it, `open` and `remote` are inherited. Every method may be cancelled: a cancelled write
-    has happened as a whole or not at all, and does not touch its data any more once the
+    methods below it, `open` and `remote` are inherited. Every method may be cancelled: a cancelled
+    write has happened as a whole or not at all, and does not touch its data any more once the
     cancellation is out.
     """
 

@@ -84,7 +84,7 @@ class FanOutMachine(FanOutModel):
     def _fail(
         self, flight: int, position: int, *, retryable: bool, listed: bool, ran: bool, chance: float
     ) -> None:
-        known = self.fan_out.call_at(flight, position)
+        known = self.fan_out.flights.call_at(flight, position)
         error: Exception = UserError() if listed else ValueError()
         blocks = self.fan_out.failed(
             flight,
@@ -138,7 +138,7 @@ class FanOutMachine(FanOutModel):
     def lose_worker(self, data: st.DataObject) -> None:
         """One call is charged, the others come back."""
         flight = self.flight(data)
-        open_ = self.fan_out.open_positions(flight)
+        open_ = self.fan_out.flights.open_positions(flight)
         here = self.places[flight]
         assert open_ == [place for place in sorted(here) if here[place] not in self.held]
         if open_:

@@ -29,7 +29,7 @@ from ._questions import Questions
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
-    from asyncfabric.aws._errors import Fault
+    from asyncfabric.aws._fault import Fault
     from asyncfabric.aws.transport import Reply, Unanswered
     from asyncfabric.backends._protocol import Receiver
     from asyncfabric_runtime import Envelope, Plan
@@ -59,6 +59,7 @@ class LambdaBackend:
         self.traits = Traits(
             remote=settings.remote,
             streams=False,
+            bounded=True,
             prepares=True,
             worth=WORTH_SECONDS,
             timeout=TIMEOUT_SECONDS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncfabric.aws._errors import Fault
+    from asyncfabric.aws._fault import Fault
     from asyncfabric.aws._session import Session
     from asyncfabric.aws.transport import Reply, Transport, Unanswered
     from asyncfabric.aws.transport._protocol import Done

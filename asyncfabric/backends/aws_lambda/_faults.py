@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asyncfabric._exceptions import WorkerCrashed
 
 if TYPE_CHECKING:
-    from asyncfabric.aws._errors import Fault
+    from asyncfabric.aws._fault import Fault
 
 _AFTER_THE_FACT = frozenset({"ServiceException", "InternalFailure", "InternalServerError"})
 """Faults of the service that may come when the function has run already."""
