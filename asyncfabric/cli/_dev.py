@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from asyncfabric._exceptions import ConfigurationError
-from asyncfabric.aws._family import DEFAULT_MEMORY, check_name
+from asyncfabric.aws._family import DEFAULT_MEMORY, member
 from asyncfabric.aws._sdk import load
 from asyncfabric.testing import Faults, LambdaFront, Limits
 from asyncfabric.testing._guard import Guard
@@ -120,7 +120,7 @@ async def _serve(options: argparse.Namespace) -> int:
 
 
 async def _cloud(options: argparse.Namespace) -> int:
-    check_name(options.name)
+    member(options.name, memory=options.memory)  # there can be such a function
     if options.command and shutil.which(options.command[0]) is None:
         raise ConfigurationError(
             f"{options.command[0]!r} is no command; give one that exists after --"

@@ -80,7 +80,10 @@ class InvokeApi:
             return self._reset(request)
         if fault.delay:
             await asyncio.sleep(fault.delay)
-        payload = await request.content.read()
+        try:
+            payload = await request.content.read()
+        except ConnectionError:  # the client has broken off: there is nobody to answer
+            return self._response()
         if fault.status is not None:
             message = "Rate Exceeded." if fault.reason else "A fault that the test asked for."
             refusal = Refusal(fault.status, fault.code, message, fault.reason, fault.retry_after)

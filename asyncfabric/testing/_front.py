@@ -44,7 +44,8 @@ class LambdaFront:
         on_log: called with the name of a function and a piece of its log, for every piece.
 
     Raises:
-        ConfigurationError: aiohttp or awslambdaric is missing, or this is not Linux; on opening.
+        ConfigurationError: an argument makes no sense; on opening: aiohttp or awslambdaric is
+            missing, or this is not Linux.
         OSError: the port is taken; on opening.
     """
 

@@ -54,6 +54,8 @@ class Service:
         port: int,
         on_log: Callable[[str, str], None] | None,
     ) -> None:
+        if not timeout > 0:
+            raise ConfigurationError(f"timeout={timeout} is not positive; give seconds")
         self.port: int = port
         self.account: Account = account
         self.tally: Tally = Tally()

@@ -86,6 +86,9 @@ class Limits:
         init_seconds: how long an environment may take to start before it is started anew.
         idle_seconds: how long a warm environment is kept unused; None: until the front is closed.
         event_waits: seconds before the first and second repetition of a failed `Event`.
+
+    Raises:
+        ConfigurationError: a number makes no sense.
     """
 
     concurrency: int = 1000
@@ -98,3 +101,15 @@ class Limits:
     init_seconds: float = 10.0
     idle_seconds: float | None = None
     event_waits: tuple[float, float] = (60.0, 120.0)
+
+    def __post_init__(self) -> None:
+        optional = (self.requests_per_environment or 0.0, self.idle_seconds or 0.0)
+        numbers = (self.environments_per_10_seconds, self.init_seconds, *optional)
+        sizes = (self.request_bytes, self.event_bytes, self.response_bytes)
+        if min(self.concurrency, self.environments_at_once, *sizes) < 1:
+            raise ConfigurationError(
+                f"{self} lets nothing run; give a concurrency, environments_at_once and sizes of "
+                "at least 1"
+            )
+        if min(*numbers, *self.event_waits) < 0:
+            raise ConfigurationError(f"{self} has negative times or rates; give 0 or more")

@@ -96,6 +96,8 @@ async def test_without_ministack() -> None:
         (["--faults", "lost=often"], "'lost=often' is not understood"),
         (["--faults", "lost=2"], "add up to 1 at most"),
         (["--name", "a b"], "can't be called 'a b'"),
+        (["--memory", "64"], "can't have 64 MB"),
+        (["--concurrency", "0"], "lets nothing run"),
         (["--", "/no/such/command"], "'/no/such/command' is no command"),
         ([], "see that an S3 server listens there"),
     ],

@@ -249,6 +249,22 @@ async def test_the_wire_as_it_is() -> None:
         await writer.wait_closed()
 
 
+async def test_a_client_that_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
+    async with cloud("echo") as (front, client):
+        host, port = front.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /2015-03-31/functions/echo/invocations HTTP/1.1\r\nHost: lambda\r\n"
+            b"Content-Length: 100\r\n\r\nhalf"
+        )
+        await front.until(lambda counters: counters.requests == 1)
+        writer.close()
+        await writer.wait_closed()
+        assert (await client.invoke("echo", 1)).json == 1
+        assert front.counters.executions == 1
+    assert caplog.records == []
+
+
 async def test_registering_again_replaces_a_function() -> None:
     async with cloud("pid") as (front, client):
         first = (await client.invoke("pid")).json

@@ -199,6 +199,25 @@ def test_settings_that_make_no_sense(wrong: dict[str, Any], says: str) -> None:
         FunctionSettings(**settings)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"concurrency": 0}, "lets nothing run"),
+        ({"request_bytes": 0}, "lets nothing run"),
+        ({"idle_seconds": -1.0}, "give 0 or more"),
+        ({"event_waits": (-1.0, 0.0)}, "give 0 or more"),
+    ],
+)
+def test_limits_that_make_no_sense(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(af.ConfigurationError, match=says):
+        Limits(**wrong)
+
+
+def test_a_timeout_that_makes_no_sense() -> None:
+    with pytest.raises(af.ConfigurationError, match="give seconds"):
+        LambdaFront(timeout=0.0)
+
+
 def test_a_name_that_makes_no_sense() -> None:
     with pytest.raises(af.ConfigurationError, match="letters, digits"):
         LambdaFront({"no name": function("echo")})
