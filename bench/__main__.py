@@ -1,6 +1,6 @@
 """`python -m bench [TABLE ...]`: measure asyncfabric beside its peers and write down what came out.
 
-    python -m bench                              every table, about thirteen minutes
+    python -m bench                              every table, about half an hour
     python -m bench local-rate memory            two of them
     python -m bench --smoke                      short forms without heavy peers: does it work?
     python -m bench local-rate --peers ray,dask  asyncfabric and these peers only

@@ -49,6 +49,7 @@ def cells(plan: Plan) -> Sequence[Cell]:
         for peer, ways in _WAYS.items()
         if not (plan.smoke and PEERS[peer].heavy)
         for way, sizes in ways.items()
+        if not (plan.smoke and way == "invoke")
         for n in ([_SMOKE_CALLS] if plan.smoke else sizes)
     ]
 
