@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncfabric._exceptions import DeploymentError
 
+from ._metadata import Origin, origin_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,14 +17,22 @@ if TYPE_CHECKING:
 
 
 class Requirement(NamedTuple):
-    """An installed distribution: what pip calls it, and its version here."""
+    """An installed distribution: what pip calls it, its version here, where it came from."""
 
     name: str
     version: str
+    origin: Origin | None = None
 
     def __str__(self) -> str:
+        if self.origin is not None and self.origin.requirement:
+            return self.origin.requirement
         # A local version (2.3.1+cpu) is no one's but its builder's.
         return f"{self.name}=={self.version.partition('+')[0]}"
+
+    @property
+    def directory(self) -> str:
+        """The directory that it was installed from, "" for all others."""
+        return self.origin.directory if self.origin else ""
 
 
 @cache
@@ -41,7 +51,7 @@ def requirement(name: str) -> Requirement | None:
             found = distribution(each)
         except PackageNotFoundError:
             continue
-        return Requirement(found.metadata["Name"] or each, found.version)
+        return Requirement(found.metadata["Name"] or each, found.version, origin_of(found))
     return None
 
 
@@ -63,6 +73,7 @@ def missing_error(missing: Iterable[str], found: Survey, function: str) -> Deplo
     """
     described: list[str] = []
     unknown: list[str] = []
+    local: list[str] = []
     for name in sorted(missing):
         here = requirement(name)
         where = found.third_party.get(name, "the function")
@@ -71,15 +82,22 @@ def missing_error(missing: Iterable[str], found: Survey, function: str) -> Deplo
             described.append(f"{name} (not installed here either; imported by {where})")
         else:
             described.append(f"{name} ({here.name} {here.version} here; imported by {where})")
-    known = {requirement(name) for name in {*missing, *found.need.required}}
-    wanted = sorted({str(each) for each in known if each is not None}, key=str.lower)
-    command = " ".join(f'--requirements "{each}"' for each in wanted)
+            if here.directory:
+                local.append(here.directory)
+    known = [requirement(name) for name in {*missing, *found.need.required}]
+    wanted = {str(each) for each in known if each is not None and not each.directory}
+    command = " ".join(f'--requirements "{each}"' for each in sorted(wanted, key=str.lower))
     message = (
         f"{function} needs packages that the workers don't have: {'; '.join(described)}. Deploy "
         f"them: asyncfabric deploy {command or '--requirements requirements.txt'}"
     )
     if command:
         message += " (or list them in a file: asyncfabric deploy --requirements requirements.txt)"
+    if local:
+        message += (
+            f". What was installed from {' and '.join(local)} travels with the calls if it is "
+            "installed as editable: pip install -e"
+        )
     if unknown:
         message += (
             f". Add to it what provides {' and '.join(unknown)}; if that is code of your own, put "

@@ -40,7 +40,7 @@ class Parcel(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    survey: Survey
+    parcel: Parcel
     looked: float
 
 
@@ -69,16 +69,14 @@ class Parcels:
         self._lock = threading.Lock()
 
     def ready(self, digests: Sequence[str]) -> Parcel | None:
-        """Return the parcel if it was made or looked at less than a second ago. Does no IO."""
+        """Return the parcel, if it was made or looked at less than a second ago. Does no IO."""
         kept = self._kept.get(tuple(digests))
         if kept is None or self._clock() - kept.looked > FRESH_SECONDS:
             return None
-        if not kept.survey.files:
-            return Parcel(kept.survey, None)
-        packed = self._packed
-        if packed is None or not _covers(packed[0], kept.survey):
-            return None
-        return Parcel(kept.survey, packed[1])
+        archive, packed = kept.parcel.archive, self._packed
+        if archive is None or (packed is not None and packed[1] is archive):
+            return kept.parcel
+        return None  # there is a newer archive
 
     def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> Parcel:
         """Return the parcel for functions, by digest. Reads files: call it in a thread.
@@ -88,15 +86,15 @@ class Parcels:
         key = tuple(functions)
         with self._lock:
             kept = self._kept.pop(key, None)
-            if kept is not None and self._is_current(kept.survey):
-                found = kept.survey
+            if kept is not None and self._is_current(kept.parcel.survey):
+                found = kept.parcel.survey
             else:
                 found = self._survey(functions.values())
-            archive = self._pack(found) if found.files else None
-            self._kept[key] = _Kept(found, self._clock())
+            parcel = Parcel(found, self._pack(found) if found.files else None)
+            self._kept[key] = _Kept(parcel, self._clock())
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-            return Parcel(found, archive)
+            return parcel
 
     def _survey(self, functions: Iterable[Callable[..., Any]]) -> Survey:
         return survey(list(functions), include=self._include, exclude=self._exclude)

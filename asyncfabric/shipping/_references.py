@@ -104,17 +104,17 @@ def _leave_out(_: PickleBuffer) -> bool:
 def _globals(data: bytes) -> Iterator[tuple[str, str]]:
     """Yield module and name of every global that a pickle of protocol 5 refers to."""
     memo: list[str] = []
-    before: str = ""
-    last: str = ""  # the strings pushed last; a STACK_GLOBAL follows its two directly
-    for operation in pickletools.genops(data):
-        name = operation[0].name
-        argument = cast("Any", operation[1])
+    before, last = "", ""  # the strings pushed last; a STACK_GLOBAL follows its two directly
+    for opcode, argument, _ in pickletools.genops(data):
+        name = opcode.name
         if name == "MEMOIZE":
             memo.append(last)
         elif name == "STACK_GLOBAL":
             yield before, last
-        elif name in _STRINGS or name in _FROM_MEMO:
-            before, last = last, argument if name in _STRINGS else memo[argument]
+        elif name in _STRINGS:
+            before, last = last, str(argument)
+        elif name in _FROM_MEMO:
+            before, last = last, memo[int(str(argument))]
 
 
 class _Reached:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from asyncfabric._exceptions import SerializationError
 
 from ._globs import matches
+from ._metadata import metadata_of
 from ._never import is_environment, is_litter, is_secret
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ class Selection:
                     "sent to workers; put the code into a directory of its own"
                 )
             walk = _Walk(self, os.path.realpath(path), os.path.dirname(path), rules)
-            walk.start(path, place.top if os.path.isdir(path) else os.path.basename(path))
+            last = os.path.basename(path)
+            walk.start(path, place.top + ("" if os.path.isdir(path) else last[last.index(".") :]))
+            for name, file in metadata_of(path):
+                walk.start(file, name)
         self._check(place)
 
     def add_included(self, path: str, root: str, rules: Rules) -> None:
@@ -80,8 +84,7 @@ class Selection:
             self.withhold(name)
             return
         walk = _Walk(self, os.path.realpath(root), root, rules)
-        if not walk.excluded(name, path):
-            walk.start(path, name)
+        walk.start(path, name)
         self._check(None)
 
     def add(self, file: File, top: str) -> None:
@@ -147,10 +150,12 @@ class _Walk:
         self._rules = rules
         self._above: set[tuple[int, int]] = set()
 
-    def excluded(self, name: str, path: str) -> bool:
+    def _excluded(self, name: str, path: str) -> bool:
         return bool(self._rules.exclude) and matches(self._rules.exclude, self._names(name, path))
 
     def start(self, path: str, name: str) -> None:
+        if self._excluded(name, path):
+            return
         try:
             if os.path.isdir(path):
                 self._directory(path, name)
@@ -199,7 +204,7 @@ class _Walk:
         if is_secret(entry.name, is_directory=is_directory):
             self._selection.withhold(name)
             return
-        if self.excluded(name, entry.path):
+        if self._excluded(name, entry.path):
             return
         if entry.is_symlink() and not self._follows(entry, name):
             return

@@ -91,6 +91,7 @@ class Archives:
         """Name the directory to unpack into; by default a private one of this user in /tmp."""
         self._root = root
         self._active: str | None = None
+        self._path_entry: str | None = None
         self._aside: tuple[str, dict[str, Any]] | None = None
 
     @property
@@ -132,8 +133,8 @@ class Archives:
         Raises `ArchiveError` for an archive that isn't unpacked.
         """
         if digest == self._active:
-            if digest is not None:
-                self._enter_path(self._path(digest))  # user code may have taken it out
+            if self._path_entry is not None and self._path_entry not in sys.path:
+                _enter_path(self._path_entry)  # user code has taken it out
             return False
         if digest is not None and not self.holds(digest):
             raise ArchiveError(
@@ -148,12 +149,13 @@ class Archives:
         if digest is not None:
             path = self._path(digest)
             take_out(shadowed(path))
-            self._enter_path(path)
+            _enter_path(path)
             if aside is not None and aside[0] == digest:
                 put_back(aside[1])
         importlib.invalidate_caches()
         forget_classes()
         self._active = digest
+        self._path_entry = None if digest is None else self._path(digest)
         return True
 
     # -- on disk --------------------------------------------------------------------------------
@@ -212,12 +214,11 @@ class Archives:
             "writable for it, or set TMPDIR to one that is"
         )
 
-    def _enter_path(self, path: str) -> None:
-        if path in sys.path:
-            return
-        task_root = os.environ.get("LAMBDA_TASK_ROOT")
-        place = sys.path.index(task_root) + 1 if task_root in sys.path else 0
-        sys.path.insert(place, path)
+
+def _enter_path(path: str) -> None:
+    task_root = os.environ.get("LAMBDA_TASK_ROOT")
+    place = sys.path.index(task_root) + 1 if task_root in sys.path else 0
+    sys.path.insert(place, path)
 
 
 def _private_directory() -> str:

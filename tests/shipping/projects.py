@@ -45,6 +45,11 @@ def drive(script: Path, *, cwd: Path | None = None, hash_seed: int = 0, path: st
     return _run([str(script)], cwd or script.parent, hash_seed, path)
 
 
+def drive_module(project: Path, name: str) -> Any:
+    """Run a module of a user's package by `python -m`, as `drive` runs a script."""
+    return _run(["-m", name], project, 0, "")
+
+
 def labour(out: Path, argument: object) -> Any:
     """Run the functions in a worker, somewhere else; return what they return."""
     away = out / "elsewhere"

@@ -153,6 +153,9 @@ def test_exclude(project: Path) -> None:
         },
     )  # fmt: skip
     assert _archive().files == ("pkg/__init__.py", "pkg/b.py", "pkg/x.txt")
+    write(project, {"pkg/b.py": "import big_one", "big_one.py": "", "other/__init__.py": ""})
+    write(project, {"pyproject.toml": _table('exclude = ["big_one.py", "other"]')})
+    assert not {"big_one.py", "other/__init__.py"} & set(_archive("pkg", "other").files)
 
 
 def test_include(project: Path) -> None:

@@ -1,6 +1,7 @@
 """What functions are found to need."""
 
 import importlib
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from asyncfabric import SerializationError
+from asyncfabric.shipping import _missing
 from asyncfabric.shipping._missing import missing_error, requirement
 from asyncfabric.shipping._survey import Survey, survey
 from asyncfabric_runtime import PYTHON
@@ -272,6 +274,43 @@ def test_one_error_names_all_that_is_missing(project: Path) -> None:
     # All that the function needs: what is deployed replaces what was there.
     assert f'deploy --requirements "{hypothesis}" --requirements "{numpy}" (or' in text
     assert "what provides not_here" in text
+
+
+@pytest.mark.parametrize(
+    ("record", "advice"),
+    [
+        ({"url": "file:///src/mine", "dir_info": {}}, "from /src/mine travels with the calls if"),
+        (
+            {"url": "https://x.org/a.git", "vcs_info": {"vcs": "git", "commit_id": "12ab"}},
+            '--requirements "origin-dep @ git+https://x.org/a.git@12ab"',
+        ),
+        ({"url": "file:///w/d-1.whl", "archive_info": {}}, '--requirements "/w/d-1.whl"'),
+        ({}, '--requirements "origin-dep==1.0"'),
+    ],
+)
+def test_packages_that_are_on_no_index(
+    tmp_path: Path,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record: dict[str, object],
+    advice: str,
+) -> None:
+    site = write(
+        tmp_path / "site-packages",
+        {
+            "origin_dep.py": "",
+            "origin_dep-1.0.dist-info/METADATA": "Name: origin-dep\nVersion: 1.0+cpu\n",
+            "origin_dep-1.0.dist-info/RECORD": "origin_dep.py,,\n",
+            "origin_dep-1.0.dist-info/direct_url.json": json.dumps(record),
+        },
+    )
+    prepend(monkeypatch, site)
+    for cached in (_missing.requirement, _missing._by_import_name):
+        cached.cache_clear()
+    error = missing_error(["origin_dep"], survey([importing("import origin_dep")]), "f()")
+    assert advice in str(error)
+    for cached in (_missing.requirement, _missing._by_import_name):
+        cached.cache_clear()
 
 
 def test_distributions_by_the_names_of_their_modules() -> None:

@@ -1,13 +1,16 @@
 """Users' projects, from a script here to a worker elsewhere."""
 
+import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from tests.shipping.projects import drive, labour, write
+from tests.shipping.projects import PATH, drive, drive_module, labour, write
 
 PACK = """
 if __name__ == "__main__":
@@ -133,7 +136,12 @@ dev-mode-dirs = ["src"]
 exclude = ["mylib/tests", "src/mylib/*.big"]
 """,
             "src/mylib/__init__.py": "from .core import call",
-            "src/mylib/core.py": "def call(x):\n    return [x, __name__]",
+            "src/mylib/core.py": """
+from importlib.metadata import version
+VERSION = version("mylib")
+def call(x):
+    return [x, __name__, VERSION]
+""",
             "src/mylib/tests/test_core.py": "import pytest_of_mine",
             "src/mylib/x.big": "x",
         },
@@ -142,6 +150,8 @@ exclude = ["mylib/tests", "src/mylib/*.big"]
     site = tmp_path / "lib" / "site-packages"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    record = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    (site / "mylib-1.dist-info" / "direct_url.json").write_text(json.dumps(record))
     script = write(
         tmp_path / "elsewhere",
         {
@@ -150,8 +160,8 @@ exclude = ["mylib/tests", "src/mylib/*.big"]
         },
     )
     files, result = _travel(tmp_path, script / "app.py", 2)
-    assert files == {"mylib/__init__.py", "mylib/core.py"}
-    assert result == [2, "mylib.core"]
+    assert files == {"mylib/__init__.py", "mylib/core.py", "mylib-1.dist-info/METADATA"}
+    assert result == [2, "mylib.core", "1"]
 
 
 def test_an_editable_install_with_a_finder(tmp_path: Path) -> None:
@@ -234,14 +244,29 @@ def test_the_same_digest_anywhere(tmp_path: Path) -> None:
     assert labour(tmp_path / "out", 1) == [1]
 
 
+def test_a_main_module_of_a_package(tmp_path: Path) -> None:
+    """Run by `python -m`, with relative imports that run in the worker."""
+    project = write(
+        tmp_path / "project",
+        {
+            "pkg/__init__.py": "",
+            "pkg/app.py": _script(
+                tmp_path,
+                "from . import one\ndef call(x):\n"
+                "    from .two import VALUE\n    return x + one.VALUE + VALUE\n",
+            ),
+            "pkg/one.py": "VALUE = 1",
+            "pkg/two.py": "VALUE = 2",
+        },
+    )
+    driven = drive_module(project, "pkg.app")
+    assert set(driven["files"]) == {"pkg/__init__.py", "pkg/app.py", "pkg/one.py", "pkg/two.py"}
+    assert labour(tmp_path / "out", 1) == [4]
+
+
 @pytest.mark.parametrize("argument", ["-c", "-"])
 def test_without_a_script(tmp_path: Path, argument: str) -> None:
     """As in a notebook: functions of `__main__`, modules in the current directory."""
-    import subprocess
-    import sys
-
-    from tests.shipping.projects import PATH
-
     project = write(tmp_path / "project", {"helpers.py": "def double(x): return 2 * x"})
     program = _script(tmp_path, "import helpers\ncall = lambda x: helpers.double(x)\n")
     done = subprocess.run(
