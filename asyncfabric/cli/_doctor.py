@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING
 
 from ._options import Commands, add_command
@@ -36,8 +35,6 @@ def run(options: argparse.Namespace) -> int:
     from asyncfabric.aws._family import DEFAULT_MEMORY, member
     from asyncfabric.aws.doctor._doctor import Patient, examine
 
-    if options.profile:
-        os.environ["AWS_PROFILE"] = options.profile  # stores know of no other way
     patient = Patient(
         member(options.name, memory=options.memory or DEFAULT_MEMORY, arch=options.arch),
         region=options.region,

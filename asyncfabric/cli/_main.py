@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import importlib.util
 import traceback
 from typing import TYPE_CHECKING
 
 from asyncfabric._exceptions import FabricError
 
-from . import _deploy, _destroy, _doctor
+from . import _deploy, _destroy, _dev, _doctor
 from ._say import complain
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _deploy.add_parser(commands)
     _doctor.add_parser(commands)
     _destroy.add_parser(commands)
-    if importlib.util.find_spec("asyncfabric.cli._dev") is not None:
-        importlib.import_module("asyncfabric.cli._dev").add_parser(commands)
+    _dev.add_parser(commands)
     return parser
 
 

@@ -43,7 +43,7 @@ async def check_quota(cloud: Cloud, member: Member, max_concurrency: int) -> Fin
         limits = (await cloud.call("lambda", "get_account_settings"))["AccountLimit"]
     except Refused as error:
         return Finding(
-            "quota", "unknown", f"AWS refuses to say ({error.code})",
+            "quota", "unknown", f"the service doesn't say ({error.code})",
             f"see that {max_concurrency} workers may run at once",
         )  # fmt: skip
     try:

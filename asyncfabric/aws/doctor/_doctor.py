@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from asyncfabric._exceptions import FabricError
 from asyncfabric.aws._missing import deploy_command
+from asyncfabric.aws._s3 import open_s3_store
 from asyncfabric.aws.deploy._bucket import default_bucket
 from asyncfabric.aws.deploy._cloud import Cloud, Refused
 from asyncfabric.aws.deploy._policies import Place
@@ -86,11 +87,17 @@ class _Examination:
         await self._check("quota", check_quota(cloud, member, patient.max_concurrency))
         function = await self._check("function", check_function(cloud, member))
         bucket = await self._check("bucket", check_bucket(cloud, place, command))
-        stored = bucket and await self._check("storage", check_round_trip(storage))
-        if stored:
-            await self._check("conditional writes", check_conditional_writes(storage))
-        if function and stored:
-            await self._check("calls", check_calls(backend, storage))
+        if not bucket:
+            return
+        store = open_s3_store(storage, session=cloud.session)
+        try:
+            if not await self._check("storage", check_round_trip(store)):
+                return
+            await self._check("conditional writes", check_conditional_writes(store))
+            if function:
+                await self._check("calls", check_calls(backend, store))
+        finally:
+            await store.aclose()
 
     async def _check(self, name: str, check: Awaitable[Finding]) -> bool:
         try:

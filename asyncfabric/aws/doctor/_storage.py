@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from asyncfabric._exceptions import FabricError
 from asyncfabric.aws.deploy._bucket import Bucket
 from asyncfabric.aws.deploy._cloud import Refused
 from asyncfabric_storage import ObjectNotFound
@@ -15,6 +14,8 @@ from ._finding import Finding
 if TYPE_CHECKING:
     from asyncfabric.aws.deploy._cloud import Cloud
     from asyncfabric.aws.deploy._policies import Place
+    from asyncfabric_storage import ObjectStore
+    from asyncfabric_storage._s3 import S3Store
 
 _SIZE = 100_000
 """Bytes of the object that is written and read."""
@@ -41,44 +42,25 @@ async def check_bucket(cloud: Cloud, place: Place, command: str) -> Finding:
     return Finding("bucket", "ok", f"{place.bucket}: private, TLS only, expiring")
 
 
-async def check_round_trip(url: str) -> Finding:
+async def check_round_trip(store: ObjectStore) -> Finding:
     """Write an object as a driver does, read it, delete it."""
-    from asyncfabric.aws._s3 import open_s3_store
-
-    store = open_s3_store(url)
     key, data = f".doctor/{secrets.token_hex(8)}", secrets.token_bytes(_SIZE)
+    await store.put(key, data)
+    same = bytes(await store.get(key)) == data
+    await store.delete(key)
     try:
-        await store.put(key, data)
-        same = bytes(await store.get(key)) == data
-        await store.delete(key)
-        try:
-            await store.head(key)
-        except ObjectNotFound:
-            gone = True
-        else:
-            gone = False
-    finally:
-        await store.aclose()
+        await store.head(key)
+    except ObjectNotFound:
+        gone = True
+    else:
+        gone = False
     if not (same and gone):
         advice = "use AWS S3, or a service that is consistent"
         return Finding("storage", "failed", "an object isn't what was written", advice)
     return Finding("storage", "ok", "an object was written, read and deleted")
 
 
-async def check_conditional_writes(url: str) -> Finding:
+async def check_conditional_writes(store: S3Store) -> Finding:
     """See that the service lets one of two writers win."""
-    from asyncfabric.aws._s3 import open_s3_store
-
-    store = open_s3_store(url)
-    try:
-        await store.probe()
-    except FabricError as error:
-        return Finding("conditional writes", "failed", *_split(str(error)))
-    finally:
-        await store.aclose()
+    await store.probe()
     return Finding("conditional writes", "ok", "one of two writers wins")
-
-
-def _split(message: str) -> tuple[str, str]:
-    says, _, advice = message.rpartition("; ")
-    return (says, advice) if says else (advice, "")

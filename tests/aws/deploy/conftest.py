@@ -38,8 +38,7 @@ def family(moto_url: str, monkeypatch: pytest.MonkeyPatch, package: Archive) -> 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    for module in (_plan, _workers):
-        monkeypatch.setattr(module, "build_package", lambda path, target: package)
+    use_package(monkeypatch, package)
     mark = secrets.token_hex(4)
     return Family(f"af-{mark}", f"asyncfabric-{mark}", moto_url)
 
@@ -56,6 +55,16 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """The worker's zip for this Python on x86_64."""
     folder = tmp_path_factory.mktemp("package")
     return build_package(Path(folder, "worker.zip"), Target(PYTHON, "x86_64"))
+
+
+def use_package(monkeypatch: pytest.MonkeyPatch, package: Archive) -> None:
+    """Have this zip deployed, and doctor expect it."""
+
+    def built(path: Path, target: Target) -> Archive:
+        return package
+
+    for module in (_plan, _workers):
+        monkeypatch.setattr(module, "build_package", built)
 
 
 async def apply(steps: list[Step]) -> list[str]:

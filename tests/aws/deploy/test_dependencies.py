@@ -80,7 +80,7 @@ def test_too_large_for_tmp(tmp_path: Path) -> None:
 def test_packages_come_onto_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = _deployed(_archive(tmp_path, af_gift="X = 1", af_pack__inner="Y = 2"), monkeypatch)
     ours = str(Path(_dependencies.__file__).parents[1])
-    monkeypatch.syspath_prepend(ours)
+    sys.path.insert(0, ours)
     install_dependencies()
     folder = sys.path[sys.path.index(ours) + 1]
     assert Path(folder).name == digest
@@ -162,7 +162,10 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         f_bavail = f_frsize = 0
 
-    monkeypatch.setattr(os, "statvfs", lambda path: Full)
+    def full(path: str) -> type[Full]:
+        return Full
+
+    monkeypatch.setattr(os, "statvfs", full)
     with pytest.raises(StorageError, match="--ephemeral-storage"):
         install_dependencies()
 

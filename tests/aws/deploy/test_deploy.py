@@ -1,6 +1,8 @@
 """`asyncfabric deploy` against moto's Lambda, IAM, S3 and logs."""
 
 import json
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +17,12 @@ from asyncfabric.aws.deploy._policies import bucket_policy, trust_policy, worker
 from asyncfabric.aws.deploy._settings import Settings
 from asyncfabric.aws.deploy._steps import carry_out
 from asyncfabric_runtime import PYTHON, WIRE_VERSION
-from tests.aws.deploy.conftest import Family, apply
-
-from pathlib import Path  # isort: skip
+from tests.aws.deploy.conftest import Family, apply, use_package
 
 
 def _settings(family: Family, **options: Any) -> Settings:
-    return Settings(**{"name": family.name, "bucket": family.bucket, "arch": "x86_64", **options})
+    fixed: dict[str, Any] = {"name": family.name, "bucket": family.bucket, "arch": "x86_64"}
+    return Settings(**{**fixed, **options})
 
 
 async def _deploy(cloud: Cloud, settings: Settings, folder: Path) -> Plan:
@@ -149,10 +150,8 @@ async def test_new_code(
     await _deploy(cloud, _settings(family), tmp_path)
     path = tmp_path / "new.zip"
     path.write_bytes(package.path.read_bytes() + b"\0")
-    from hashlib import sha256
-
     new = Archive(path, path.stat().st_size, 1, sha256(path.read_bytes()).hexdigest())
-    monkeypatch.setattr("asyncfabric.aws.deploy._plan.build_package", lambda path, target: new)
+    use_package(monkeypatch, new)
     (step,) = (await make_plan(cloud, _settings(family), tmp_path)).steps
     assert str(step).endswith("(its code)")
     await step.run()
@@ -220,7 +219,11 @@ async def test_over_tls_only(
 ) -> None:
     """Where the service has TLS; moto has none, and says no to everything from then on."""
     await cloud.client("s3")
-    monkeypatch.setattr(cloud.session, "endpoint", lambda service: "https://s3.amazonaws.com")
+
+    def secure(service: str) -> str:
+        return "https://s3.amazonaws.com"
+
+    monkeypatch.setattr(cloud.session, "endpoint", secure)
     bucket = Bucket(cloud, place_of(cloud, _settings(family)))
     steps = await bucket.plan(30, {"asyncfabric": family.name})
     (policy,) = [step for step in steps if "TLS" in str(step)]

@@ -9,6 +9,7 @@ import pytest
 from asyncfabric import ConfigurationError
 from asyncfabric.aws.deploy._archive import Archive
 from asyncfabric.aws.deploy._cloud import Cloud
+from asyncfabric.aws.deploy._plain import is_fields, is_items
 from asyncfabric.aws.deploy._policies import Place, driver_policy, worker_policy
 from asyncfabric.aws.deploy._settings import Settings
 from asyncfabric.aws.deploy._template import template
@@ -26,7 +27,7 @@ PLACE = Place(
 
 
 def _template(**options: Any) -> dict[str, Any]:
-    settings = Settings(**{"name": "numbers", "arch": "x86_64", **options})
+    settings = Settings(name="numbers", arch="x86_64", **options)
     whole: dict[str, Any] = json.loads(template(settings))
     return whole
 
@@ -38,11 +39,11 @@ def _properties(whole: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Without the marks of what CloudFormation fills in."""
-    if isinstance(value, dict):
+    if is_fields(value):
         if [*value] == ["Fn::Sub"]:
             return value["Fn::Sub"]
         return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+    return [_plain(each) for each in value] if is_items(value) else value
 
 
 def test_the_resources() -> None:

@@ -1,0 +1,5 @@
+"""The family of tests/aws/deploy."""
+
+from tests.aws.deploy.conftest import family, package
+
+__all__ = ["family", "package"]
