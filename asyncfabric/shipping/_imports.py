@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import warnings
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,15 +33,27 @@ def imports_of(source: bytes, module: str, *, is_package: bool) -> tuple[Import,
     """
     if b"import" not in source:
         return ()
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()  # whoever imports it is told by Python
+    tree = _tree(source)
+    if tree is None:
+        return ()
     package = module if is_package else module.rpartition(".")[0]
     found = list(_walk(tree.body, package, "always"))
     if any(name.encode() in source for name in IMPORTERS):
         found += _called(tree, package)
     return tuple(dict.fromkeys(found))
+
+
+def _tree(source: bytes) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        # Perhaps only a warning about an escape sequence, where warnings are errors.
+        with warnings.catch_warnings(), contextlib.suppress(SyntaxError):
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (ValueError, RecursionError, MemoryError):
+        pass
+    return None  # whoever imports it is told by Python
 
 
 def absolute(name: str, level: int, package: str) -> str:

@@ -262,6 +262,14 @@ def test_files_that_are_no_python_are_no_trouble(project: Path) -> None:
     assert "other_of_mine.py" in _files(survey([importing("import pkg")]))
 
 
+def test_warnings_about_a_source_are_no_trouble(project: Path) -> None:
+    """Also where they are errors, as in these tests."""
+    write(project, {"escapes.py": "import other_of_mine\nX = '\\d'", "other_of_mine.py": ""})
+    with pytest.raises(SyntaxError):
+        compile((project / "escapes.py").read_text(), "escapes.py", "exec")
+    assert _files(survey([importing("import escapes")])) == ["escapes.py", "other_of_mine.py"]
+
+
 def test_one_error_names_all_that_is_missing(project: Path) -> None:
     write(project, {"mine.py": "import numpy, hypothesis, not_here"})
     found = survey([importing("import mine")])
