@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ _READ_TIMEOUT = 24 * 3600.0
 """Each request has a limit of its own; the client's would be one for all."""
 _IDLE = 50.0  # seconds, as the thin transport's
 _CHUNK = 256 * 1024
+_LARGE = 1024 * 1024
 
 _raw: ContextVar[dict[str, Any] | None] = ContextVar("_raw", default=None)
 """Where a task leaves the reply as it came: the SDK's parser keeps only parts of it."""
@@ -111,7 +113,7 @@ class AiobotocoreTransport:
                     answer = await self._client.invoke(
                         FunctionName=request.function,
                         InvocationType="RequestResponse",
-                        Payload=request.payload,
+                        Payload=_sendable(request.payload),
                         **options,
                     )
                     body = await _read(answer["Payload"])
@@ -140,17 +142,25 @@ def _make_socket(address: tuple[int, int, int, str, object]) -> socket.socket:
     return new_socket(family, kind, protocol)
 
 
+def _sendable(payload: bytes | bytearray) -> bytes | bytearray | io.BytesIO:
+    # aiohttp warns of large bytes: it would write them in one go.
+    return io.BytesIO(payload) if len(payload) > _LARGE else payload
+
+
 async def _read(stream: Any) -> bytearray:  # noqa: ANN401 - the SDK's
     body = bytearray()
-    while chunk := await stream.read(_CHUNK):
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            stream.close()
-            raise Unanswered(
-                f"the reply is larger than {BODY_LIMIT} bytes, which no answer of Lambda is",
-                written=True,
-                why="oversized",
-            )
+    try:
+        while chunk := await stream.read(_CHUNK):
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                raise Unanswered(
+                    f"the reply is larger than {BODY_LIMIT} bytes, which no answer of Lambda is",
+                    written=True,
+                    why="oversized",
+                )
+    except BaseException:
+        stream.close()
+        raise
     return body
 
 

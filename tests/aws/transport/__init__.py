@@ -1,0 +1,1 @@
+"""The transports, against servers scripted byte by byte."""
