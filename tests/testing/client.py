@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from asyncfabric.testing import FunctionSettings, LambdaFront
 
@@ -21,6 +22,14 @@ def function(name: str, **settings: Any) -> FunctionSettings:
     module, _, last = name.rpartition(".")
     settings.setdefault("timeout", 30.0)
     return FunctionSettings(handler=f"{module or 'handlers'}.{last}", code=CODE, **settings)
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has ended, be it that nobody has taken note."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.cloud.environments import environment
+from tests.testing.client import ended
 
 _MAIN = "import sys; from asyncfabric.cli import main; sys.exit(main())"
 _PROGRAM = """
@@ -157,5 +158,5 @@ async def test_it_starts_s3_and_ends_it_even_when_killed(
         assert any("ministack" in " ".join(each.cmdline()) for each in family)
         process.kill()
         await process.wait()
-        while any(each.is_running() for each in family) or [*tmp_path.iterdir()]:  # noqa: ASYNC110
+        while not all(ended(each.pid) for each in family) or [*tmp_path.iterdir()]:  # noqa: ASYNC110
             await asyncio.sleep(0.001)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asyncfabric.testing import Limits
-from tests.testing.client import cloud, function
+from tests.testing.client import cloud, ended, function
 
 
 async def test_a_timeout() -> None:
@@ -127,7 +127,7 @@ async def test_an_environment_that_dies_between_two_invocations() -> None:
 async def test_children_of_a_function_end_with_its_environment() -> None:
     async with cloud("leave_a_child") as (_, client):
         child = (await client.invoke("leave_a_child")).json
-        assert Path(f"/proc/{child}").exists()
+        assert not ended(child)
     async with asyncio.timeout(30):
-        while Path(f"/proc/{child}").exists():  # noqa: ASYNC110 - init reaps it
+        while not ended(child):  # noqa: ASYNC110 - another process ends
             await asyncio.sleep(0.001)

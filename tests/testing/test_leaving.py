@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncfabric.testing import LambdaFront
-from tests.testing.client import CODE, cloud
+from tests.testing.client import CODE, cloud, ended
 
 
 @pytest.mark.every_loop
@@ -70,5 +70,5 @@ async def test_a_killed_driver_leaves_nothing(tmp_path: Path) -> None:
             await asyncio.sleep(0.001)
         driver.send_signal(signal.SIGKILL)
         await driver.wait()
-        while any(Path(f"/proc/{pid}").exists() for pid in pids) or [*tmp_path.iterdir()]:  # noqa: ASYNC110
+        while not all(ended(int(pid)) for pid in pids) or [*tmp_path.iterdir()]:  # noqa: ASYNC110
             await asyncio.sleep(0.001)

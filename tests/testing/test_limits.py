@@ -9,7 +9,7 @@ import pytest
 import asyncfabric as af
 from asyncfabric.testing import FunctionSettings, LambdaFront, Limits
 from asyncfabric.testing._admission import Bucket
-from tests.testing.client import Client, Reply, cloud, function
+from tests.testing.client import Client, Reply, cloud, ended, function
 
 # sizes
 
@@ -165,7 +165,7 @@ async def test_recycled_environments_are_cold() -> None:
         first = (await client.invoke("pid")).json
         assert (await client.invoke("pid")).json == first
         await front.recycle()
-        assert not Path(f"/proc/{first}").exists()
+        assert ended(first)
         assert (await client.invoke("pid")).json != first
         assert front.counters.environments == 2
 
@@ -174,7 +174,7 @@ async def test_idle_environments_end() -> None:
     async with cloud("pid", limits=Limits(idle_seconds=0.0)) as (_, client):
         first = (await client.invoke("pid")).json
         async with asyncio.timeout(30):
-            while Path(f"/proc/{first}").exists():  # noqa: ASYNC110 - another process ends
+            while not ended(first):  # noqa: ASYNC110 - another process ends
                 await asyncio.sleep(0.001)
         assert (await client.invoke("pid")).json != first
 

@@ -7,9 +7,12 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(200)  # three tests of its own
 async def test_the_documented_example(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
