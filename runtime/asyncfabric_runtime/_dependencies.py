@@ -3,7 +3,7 @@
 A function's zip may have 250 MB unpacked, which numpy, scipy and pandas fill; /tmp takes 10 GB.
 """
 
-# ruff: noqa: PTH100, PTH102, PTH103, PTH104, PTH112, PTH114, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH102, PTH103, PTH104, PTH110, PTH112, PTH114, PTH118, PTH120, PTH123, PTH208
 # pathlib costs 5 ms to import; paths here are strings.
 
 from __future__ import annotations
@@ -92,10 +92,11 @@ def _unpack(reference: _Reference, folder: str) -> None:
     """Fetch and unpack beside `folder`, then take its name: all of it is there, or nothing."""
     import asyncio
     import shutil
-    import tempfile
     import zipfile
 
-    scratch = tempfile.mkdtemp(dir=os.path.dirname(folder))
+    _clear(os.path.dirname(folder))
+    scratch = f"{folder}.{os.getpid()}"
+    os.mkdir(scratch)
     try:
         path = os.path.join(scratch, "archive.zip")
         asyncio.run(_fetch(reference, path))
@@ -115,6 +116,16 @@ def _unpack(reference: _Reference, folder: str) -> None:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _clear(home: str) -> None:
+    """Delete what killed workers have left: Lambda starts a slow one anew, with the same /tmp."""
+    import shutil
+
+    for name in os.listdir(home):
+        process = name.partition(".")[2]
+        if process and (int(process) == os.getpid() or not os.path.exists(f"/proc/{process}")):
+            shutil.rmtree(os.path.join(home, name), ignore_errors=True)
 
 
 async def _fetch(reference: _Reference, path: str) -> None:

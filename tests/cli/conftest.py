@@ -1,5 +1,5 @@
 """The family of tests/aws/deploy."""
 
-from tests.aws.deploy.conftest import family, package
+from tests.aws.deploy.conftest import family, package, small
 
-__all__ = ["family", "package"]
+__all__ = ["family", "package", "small"]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from asyncfabric.aws.deploy._archive import Archive
 from tests.aws.deploy.conftest import Family
 
 Capture = pytest.CaptureFixture[str]
@@ -86,9 +85,7 @@ def test_doctor_in_words(family: Family, capsys: Capture) -> None:
     assert "asyncfabric deploy --name" in printed
 
 
-def test_template_and_package(
-    family: Family, capsys: Capture, tmp_path: Path, package: Archive
-) -> None:
+def test_template_and_package(family: Family, capsys: Capture, tmp_path: Path) -> None:
     """Written without an account."""
     path = tmp_path / "worker.zip"
     assert family.run("deploy", *ARCH, "--template", "-", "--package", str(path)) == 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip can say."""
-_LEVEL = 9
+_LEVEL = 6
 
 
 class Archive(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asyncfabric.aws.deploy import _plan
-from asyncfabric.aws.deploy._archive import Archive
+from asyncfabric.aws.deploy._archive import Archive, write_archive
 from asyncfabric.aws.deploy._cloud import Cloud
 from asyncfabric.aws.deploy._package import build_package
 from asyncfabric.aws.deploy._steps import Step, carry_out
@@ -33,12 +33,12 @@ class Family:
 
 
 @pytest.fixture
-def family(moto_url: str, monkeypatch: pytest.MonkeyPatch, package: Archive) -> Family:
-    """A family, with credentials and a package that is built already."""
+def family(moto_url: str, monkeypatch: pytest.MonkeyPatch, small: Archive) -> Family:
+    """A family, with credentials and a package that is built already, and small."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    use_package(monkeypatch, package)
+    use_package(monkeypatch, small)
     mark = secrets.token_hex(4)
     return Family(f"af-{mark}", f"asyncfabric-{mark}", moto_url)
 
@@ -55,6 +55,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """The worker's zip for this Python on x86_64."""
     folder = tmp_path_factory.mktemp("package")
     return build_package(Path(folder, "worker.zip"), Target(PYTHON, "x86_64"))
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """A zip as good as a worker's for a service that runs no code."""
+    folder = tmp_path_factory.mktemp("small")
+    return write_archive(folder / "worker.zip", {"worker.py": b"handler = print"})
 
 
 def use_package(monkeypatch: pytest.MonkeyPatch, package: Archive) -> None:

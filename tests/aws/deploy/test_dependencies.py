@@ -98,6 +98,17 @@ def test_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.path == before
 
 
+def test_what_a_killed_worker_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = _deployed(_archive(tmp_path, af_gift="X = 1"), monkeypatch)
+    home = tmp_path / f"asyncfabric-dependencies-{os.getuid()}"
+    for process in (os.getpid(), 2**22 + 1, os.getppid()):
+        (home / f"{digest}.{process}").mkdir(parents=True)
+    home.chmod(0o700)
+    install_dependencies()
+    alive = f"{digest}.{os.getppid()}"
+    assert {each.name for each in home.iterdir()} == {digest, alive}
+
+
 def test_nothing_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     before = [*sys.path]

@@ -145,11 +145,11 @@ async def test_only_what_differs_is_changed(
 
 
 async def test_new_code(
-    cloud: Cloud, family: Family, tmp_path: Path, package: Archive, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, family: Family, tmp_path: Path, small: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _deploy(cloud, _settings(family), tmp_path)
     path = tmp_path / "new.zip"
-    path.write_bytes(package.path.read_bytes() + b"\0")
+    path.write_bytes(small.path.read_bytes() + b"\0")
     new = Archive(path, path.stat().st_size, 1, sha256(path.read_bytes()).hexdigest())
     use_package(monkeypatch, new)
     (step,) = (await make_plan(cloud, _settings(family), tmp_path)).steps
@@ -161,7 +161,7 @@ async def test_new_code(
 async def test_a_large_package_goes_through_the_bucket(
     cloud: Cloud, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncfabric.aws.deploy._function.MOST_DIRECT", 1000)
+    monkeypatch.setattr("asyncfabric.aws.deploy._function.MOST_DIRECT", 10)
     plan = await _deploy(cloud, _settings(family), tmp_path)
     assert plan.package is not None
     bucket = Bucket(cloud, plan.place)

@@ -141,10 +141,10 @@ async def test_nothing_is_there(cloud: Cloud, family: Family) -> None:
 
 @pytest.mark.usefixtures("no_calls")
 async def test_another_version_is_deployed(
-    cloud: Cloud, family: Family, tmp_path: Path, package: Archive, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, family: Family, tmp_path: Path, small: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _deployed(cloud, family, tmp_path)
-    use_package(monkeypatch, package._replace(sha256="0" * 64))
+    use_package(monkeypatch, small._replace(sha256="0" * 64))
     finding = (await _examine(family))["function"]
     assert finding.status == "warning"
     assert "asyncfabric deploy" in finding.advice

@@ -108,9 +108,9 @@ def test_what_a_template_cannot_do() -> None:
         _template(requirements=("numpy",))
 
 
-async def test_a_stack(cloud: Cloud, family: Family, package: Archive, tmp_path: Path) -> None:
+async def test_a_stack(cloud: Cloud, family: Family, small: Archive, tmp_path: Path) -> None:
     await cloud.call("s3", "create_bucket", Bucket=family.bucket)
-    with package.path.open("rb") as file:
+    with small.path.open("rb") as file:
         await cloud.call("s3", "put_object", Bucket=family.bucket, Key="worker.zip", Body=file)
     settings = Settings(name=family.name, bucket=family.bucket, arch="x86_64")
     values = {"PackageBucket": family.bucket, "PackageKey": "worker.zip"}
