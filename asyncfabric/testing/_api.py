@@ -115,7 +115,6 @@ class InvokeApi:
             return self._refuse(request_id, refusal)
         account = self._host.account
         trace = f"Root=1-{secrets.token_hex(4)}-{secrets.token_hex(12)};Sampled=0"
-        context = request.headers.get("X-Amz-Client-Context")
         invocation = Invocation(
             request_id,
             payload or b"{}",
@@ -124,7 +123,7 @@ class InvokeApi:
             ),
             function.version,
             trace,
-            base64.b64decode(context).decode() if context else None,
+            _client_context(request),
         )
         if kind == "DryRun":
             return self._reply(request_id, 204, b"", {})
@@ -191,6 +190,11 @@ class InvokeApi:
             )
             return Refusal(400, "InvalidRequestContentException", message)
         try:
+            _client_context(request)
+        except ValueError as error:
+            message = f"Client context must be a valid Base64-encoded JSON object: {error}"
+            return Refusal(400, "InvalidRequestContentException", message)
+        try:
             json.loads(payload or b"{}")
         except ValueError as error:
             message = f"Could not parse request body into json: {error}"
@@ -244,3 +248,11 @@ class InvokeApi:
         self._tally.counters.resets += 1
         self._tally.changed()
         return self._response()
+
+
+def _client_context(request: BaseRequest) -> str | None:
+    """Return the client context, in one line; raise ValueError where it is none."""
+    text = request.headers.get("X-Amz-Client-Context")
+    if text is None:
+        return None
+    return json.dumps(json.loads(base64.b64decode(text, validate=True)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,7 @@ class Service:
 
     def spawn(self, coroutine: Coroutine[object, object, object]) -> None:
         """Run something that no request waits for."""
-        self._track(asyncio.get_running_loop().create_task(coroutine))
+        self._track(asyncio.get_running_loop().create_task(_alone(coroutine)))
 
     async def recycle(self) -> None:
         """End all idle environments."""
@@ -185,6 +186,12 @@ class Service:
         ):
             return None
         return FunctionSettings(handler=_HANDLER, memory=found.memory, timeout=self._timeout)
+
+
+async def _alone(coroutine: Coroutine[object, object, object]) -> None:
+    """Run what has nobody to tell that this machine can't start another process."""
+    with suppress(OSError):
+        await coroutine
 
 
 def _check_machine() -> None:

@@ -165,6 +165,15 @@ async def test_requests_that_make_no_sense(data: bytes, kind: str, code: str) ->
     assert (reply.status, reply.headers["x-amzn-ErrorType"]) == (400, code)
 
 
+@pytest.mark.parametrize("context", ["%", base64.b64encode(b"{").decode(), "x" * 3584])
+async def test_a_client_context_that_makes_no_sense(context: str) -> None:
+    async with cloud("echo") as (_, client):
+        reply = await client.invoke("echo", Client_Context=context)
+    assert reply.status == 400
+    assert reply.headers["x-amzn-ErrorType"] == "InvalidRequestContentException"
+    assert reply.json["message"].startswith("Client context must be")
+
+
 async def test_another_operation_is_unknown() -> None:
     async with cloud("echo") as (front, client):
         reply = await client.post("/2015-03-31/functions/", io.BytesIO(b"{}"), {})
