@@ -192,12 +192,15 @@ def no():
 def test_parts_of_a_namespace_package_are_asked_for_by_their_own_names(
     tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = write(tmp_path / "site-packages", {"company/core/__init__.py": ""})
-    prepend(monkeypatch, site)
-    write(project, {"company/mine.py": "from company import core"})
+    installed = ["company/core/__init__.py", "maker/of/things/__init__.py", "maker/of/more.py"]
+    prepend(monkeypatch, write(tmp_path / "site-packages", dict.fromkeys(installed, "")))
+    source = (
+        "from company import core\nfrom maker.of.things import thing\nfrom maker.of import more"
+    )
+    write(project, {"company/mine.py": source})
     found = survey([importing("import company.mine")])
     assert _files(found) == ["company/mine.py"]
-    assert found.need.required == ("company.core",)
+    assert found.need.required == ("company.core", "maker.of.more", "maker.of.things")
 
 
 def test_what_pip_installed_into_a_directory_is_third_party(
