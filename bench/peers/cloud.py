@@ -69,7 +69,7 @@ class ObjectsAdapter(Protocol):
         ...
 
 
-_INVOKERS = {
+INVOKERS = {
     ("asyncfabric", "lambda-map"): "asyncfabric_lambda",
     ("asyncfabric", "transport"): "asyncfabric_transport",
     ("aiobotocore", "invoke"): "aiobotocore_lambda",
@@ -79,7 +79,7 @@ _INVOKERS = {
     ("lithops", "lambda-map"): "lithops_lambda",
     ("lithops", "lambda-map-tuned"): "lithops_lambda",
 }
-_OBJECTS = {
+OBJECTS = {
     "asyncfabric": "asyncfabric_s3",
     "aiobotocore": "aiobotocore_s3",
     "obstore": "obstore_s3",
@@ -87,17 +87,15 @@ _OBJECTS = {
     "lithops": "lithops_s3",
 }
 
-CLOUD_MODULES = (*_INVOKERS.values(), *_OBJECTS.values())
-
 
 def load_invoker(peer: str, way: str) -> InvokerAdapter:
     """Import the adapter that invokes, and with it the peer's own package."""
-    return cast("InvokerAdapter", require(f"bench.peers.{_INVOKERS[peer, way]}"))
+    return cast("InvokerAdapter", require(f"bench.peers.{INVOKERS[peer, way]}"))
 
 
 def load_objects(peer: str) -> ObjectsAdapter:
     """Import the adapter for objects, and with it the peer's own package."""
-    return cast("ObjectsAdapter", require(f"bench.peers.{_OBJECTS[peer]}"))
+    return cast("ObjectsAdapter", require(f"bench.peers.{OBJECTS[peer]}"))
 
 
 async def pump(work: Callable[[T], Awaitable[R]], items: Iterable[T], in_flight: int) -> list[R]:

@@ -38,7 +38,7 @@ _WAYS = {
     "aiobotocore": ("invoke-tuned",),
     "lithops": ("lambda-map", "lambda-map-tuned"),
 }
-_TIMEOUT_S = 90.0
+_TIMEOUT_S = 60.0
 
 
 def cells(plan: Plan) -> Sequence[Cell]:
