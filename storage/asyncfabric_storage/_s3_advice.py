@@ -38,8 +38,8 @@ _DENIED = _Advice(
 _ADVICE = {
     "credentials": _Advice(
         ConfigurationError,
-        "no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-        "choose a profile with AWS_PROFILE",
+        "no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give "
+        "this machine a role",
     ),
     "certificate": _Advice(
         ConfigurationError,

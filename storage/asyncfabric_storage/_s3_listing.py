@@ -55,8 +55,13 @@ class Listing(NamedTuple):
             pages = obstore.list(  # pyright: ignore[reportUnknownMemberType]
                 clients.lists, folder or None, offset=after, chunk_size=_PAGE
             )
-            async for page in pages:
-                return page
+            try:
+                async for page in pages:
+                    return page
+            finally:
+                # The error that ends an iteration refers to this frame, and obstore to the error
+                # until it is called again: see Clients.close.
+                del pages
             return []
 
         return await self.flow.run(send)

@@ -142,7 +142,7 @@ async def test_no_credentials(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{unused_port}")
     store = S3Store(BUCKET, endpoint_url=service.url)
-    with pytest.raises(ConfigurationError, match=r"no AWS credentials.*AWS_PROFILE"):
+    with pytest.raises(ConfigurationError, match=r"no AWS credentials.*AWS_ACCESS_KEY_ID"):
         await store.get("k")
     await store.aclose()
     assert service.requests == []

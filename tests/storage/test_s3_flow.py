@@ -7,6 +7,7 @@ import pytest
 from asyncfabric_storage import ConfigurationError, StorageError
 from asyncfabric_storage._s3 import S3Store
 from asyncfabric_storage._s3_flow import Bound
+from asyncfabric_storage._s3_writes import PART
 
 from .s3_fixtures import _credentials, service, store
 from .s3_service import BUCKET, Fault, Request, Service
@@ -27,7 +28,7 @@ async def test_thousands_of_requests_share_a_few_connections(service: Service) -
 
 async def test_large_uploads_count_by_their_parts(service: Service) -> None:
     store = S3Store(BUCKET, endpoint_url=service.url, limit=8)
-    data = bytes(40_000_000)
+    data = bytes(PART + 1)
     await asyncio.gather(*(store.put(f"{number}", data) for number in range(6)))
     await store.aclose()
     assert service.peak <= 8
