@@ -109,9 +109,17 @@ def _tags(pairs: list[str]) -> dict[str, str]:
 
 def _write_files(options: argparse.Namespace, settings: Settings) -> int:
     """Write what needs no account: the worker's zip, the template."""
+    from asyncfabric._exceptions import ConfigurationError
     from asyncfabric.aws.deploy._package import build_package
     from asyncfabric.aws.deploy._template import template
 
+    for option in ("dry_run", "json", "driver_policy"):
+        if getattr(options, option):
+            msg = (
+                "--template and --package only write files (a template holds the driver's policy); "
+                f"give them without --{option.replace('_', '-')}"
+            )
+            raise ConfigurationError(msg)
     if options.package:
         archive = build_package(Path(options.package), settings.target)
         complain(f"{options.package}: {archive.size / 1e6:.1f} MB, SHA-256 {archive.sha256}")

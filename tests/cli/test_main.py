@@ -58,6 +58,8 @@ def test_wrong_usage(capsys: Capture, arguments: list[str]) -> None:
         (["deploy", "--reserved-concurrency", "-1"], "negative"),
         (["deploy", "--image", "x", "--requirements", "numpy"], "--image without"),
         (["deploy", "--template", "-", "--requirements", "numpy"], "--layer"),
+        (["deploy", "--template", "-", "--dry-run"], "without --dry-run"),
+        (["deploy", "--package", "x.zip", "--driver-policy", "-"], "without --driver-policy"),
         (["destroy", "--unused", "--delete-bucket"], "--unused"),
         (["doctor", "--memory", "1"], "128 to 10240"),
     ],
