@@ -105,6 +105,7 @@ class Run:
         self._source = source
         self._input_error: BaseException | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_due = 0.0
 
     @property
     def has_more(self) -> bool:
@@ -138,10 +139,12 @@ class Run:
     def set_alarm(self) -> None:
         """Come back when the next delayed call falls due."""
         due = self.fan_out.next_due()
-        if due is None or (self._alarm is not None and self._alarm.when() <= due):
+        if due is None or (self._alarm is not None and self._alarm_due <= due):
             return
         if self._alarm is not None:
             self._alarm.cancel()
+        # Kept here, since uvloop's handle doesn't know it where the time has come already.
+        self._alarm_due = due
         self._alarm = self.loop.call_at(due, self._alarmed)
 
     def _alarmed(self) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.sources import ROOT
@@ -13,10 +14,16 @@ _PATH = os.pathsep.join(str(ROOT / folder) for folder in (".", "runtime", "stora
 _PATIENCE = 50.0  # seconds, for a hung program
 
 
-def start(scratch: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start an example in a process group of its own, its output one pipe."""
+def start(
+    scratch: Path, name: str, *arguments: str, where: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start an example in a process group of its own, its output one pipe.
+
+    `where` are environment variables that say where it runs: by default on this machine.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCFABRIC_")}
     environment |= {"PYTHONPATH": _PATH, "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    environment |= where or {}
     return subprocess.Popen(
         [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py"), *arguments],
         stdout=subprocess.PIPE,
@@ -38,9 +45,9 @@ def finish(process: subprocess.Popen[str], scratch: Path) -> str:
     return output
 
 
-def run(scratch: Path, name: str, *arguments: str) -> str:
+def run(scratch: Path, name: str, *arguments: str, where: Mapping[str, str] | None = None) -> str:
     """Run an example to its good end; return what it printed."""
-    process = start(scratch, name, *arguments)
+    process = start(scratch, name, *arguments, where=where)
     output = finish(process, scratch)
     assert process.returncode == 0, output
     assert "Traceback" not in output, output

@@ -72,6 +72,7 @@ class LambdaBackend:
         self._work: set[asyncio.Task[None]] = set()
         self._receiver: Receiver | None = None
         self._opening: asyncio.TimerHandle | None = None
+        self._opens = 0.0
         self._ready: asyncio.Task[None] | None = None
 
     # -- life -----------------------------------------------------------------------------------
@@ -284,9 +285,10 @@ class LambdaBackend:
             return
         self._receiver.on_returned(held.flight, None, after=fault.retry_after or 0.0)
         opens = self._concurrency.opens
-        if opens > now and (self._opening is None or self._opening.when() < opens):
+        if opens > now and opens != self._opens:
             if self._opening is not None:
                 self._opening.cancel()
+            self._opens = opens
             self._opening = self._loop.call_at(opens, self._opened_again)
 
     def _opened_again(self) -> None:

@@ -1,0 +1,1 @@
+"""Whole programs on an emulated cloud: S3, and functions that run the real runtime client."""
