@@ -1,6 +1,9 @@
 """`asyncfabric deploy` against moto's Lambda, IAM, S3 and logs."""
 
+import asyncio
 import json
+import os
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -184,6 +187,31 @@ async def test_dependencies(cloud: Cloud, family: Family, tmp_path: Path) -> Non
     assert (await make_plan(cloud, settings, tmp_path)).steps == []
     (step,) = (await make_plan(cloud, _settings(family), tmp_path)).steps
     assert "Environment" in str(step)
+    assert await _worker_path(reference, tmp_path) == sha256
+
+
+async def _worker_path(reference: str, folder: Path) -> str:
+    """Return what a worker that is told of these dependencies puts onto its path."""
+    root = Path(__file__).parents[3]
+    program = (
+        "import sys\nfrom asyncfabric_runtime._dependencies import install_dependencies\n"
+        "before = {*sys.path}\ninstall_dependencies()\n"
+        "(new,) = {*sys.path} - before\nprint(new.rpartition('/')[2])"
+    )
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        stdout=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+            "ASYNCFABRIC_DEPENDENCIES": reference,
+            "PYTHONPATH": os.pathsep.join([str(root / "runtime"), str(root / "storage")]),
+        },
+    )
+    printed, _ = await worker.communicate()
+    return printed.decode().strip()
 
 
 async def test_a_role_and_a_bucket_of_others(cloud: Cloud, family: Family, tmp_path: Path) -> None:
