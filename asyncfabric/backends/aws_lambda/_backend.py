@@ -151,11 +151,9 @@ class LambdaBackend:
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Invoke the function; through the store where the envelope is large or code is new."""
         held = self._held[envelope.flight] = Held(envelope)
-        cargo = self._cargo
-        envelope.attachments = cargo.riding(code)
+        envelope.attachments, missing = self._cargo.load(code)
         frame = envelope.to_frame()
         size = _size(frame)
-        missing = cargo.missing(code)
         if missing or size > self._settings.inline:
             self._later(self._launch_aside(held, envelope, code, missing, frame, size))
         else:
@@ -304,4 +302,7 @@ class LambdaBackend:
 
 
 def _size(pieces: Sequence[Buffer]) -> int:
-    return sum(memoryview(piece).nbytes for piece in pieces)
+    size = 0
+    for piece in pieces:
+        size += len(piece) if isinstance(piece, bytes) else memoryview(piece).nbytes
+    return size

@@ -30,20 +30,24 @@ class Cargo:
         self._store = store
         self._stored: set[str] = set()
         self._storing: dict[str, asyncio.Task[None]] = {}
+        self._ridden: tuple[Mapping[str, bytes], dict[str, Buffer]] = {}, {}
 
     # -- code: stored once, under its digest ----------------------------------------------------
 
-    def riding(self, code: Mapping[str, bytes]) -> dict[str, Buffer]:
-        """Return what goes along with every invocation."""
-        return {name: data for name, data in code.items() if len(data) <= RIDING_BYTES}
-
-    def missing(self, code: Mapping[str, bytes]) -> list[str]:
-        """Return what has to be stored before an invocation can be sent."""
-        return [
-            name
-            for name, data in code.items()
-            if len(data) > RIDING_BYTES and name not in self._stored
-        ]
+    def load(self, code: Mapping[str, bytes]) -> tuple[dict[str, Buffer], list[str]]:
+        """Return what goes along with every invocation, and what has to be stored before it."""
+        if code is self._ridden[0]:
+            return self._ridden[1], []  # as for the invocation before
+        riding: dict[str, Buffer] = {}
+        missing: list[str] = []
+        for name, data in code.items():
+            if len(data) <= RIDING_BYTES:
+                riding[name] = data
+            elif name not in self._stored:
+                missing.append(name)
+        if not missing:
+            self._ridden = code, riding
+        return riding, missing
 
     async def store_code(self, name: str, data: bytes) -> None:
         """Store code, once, unless another driver has. Raises `StorageError`."""
@@ -64,6 +68,7 @@ class Cargo:
 
     def forget(self, names: list[str]) -> None:
         """Know that a worker did not find this code: somebody has deleted it."""
+        self._ridden = {}, {}
         self._stored.difference_update(names)
 
     # -- frames: stored for one reader, then deleted --------------------------------------------
