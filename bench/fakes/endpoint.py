@@ -76,9 +76,15 @@ class Endpoint:
         """Where it is by plain HTTP, whatever `url` says."""
         return f"http://127.0.0.1:{self._plain}"
 
-    def set(self, *, hold: float = 0.0, throttled: float = 0.0, seed: int = 2017) -> None:
-        """Hold invocations for so many seconds; refuse this share of them with 429."""
-        self._ask("settings", {"hold": hold, "throttled": throttled, "seed": seed})
+    def set(
+        self, *, hold: float = 0.0, throttled: float = 0.0, seed: int = 2017, together: int = 0
+    ) -> None:
+        """Hold invocations for so many seconds; refuse this share of them with 429.
+
+        With `together`, as soon as so many are in flight all are answered, before their time.
+        """
+        settings = {"hold": hold, "throttled": throttled, "seed": seed, "together": together}
+        self._ask("settings", settings)
 
     def counts(self) -> Counts:
         """Return what was seen since the last reset."""
@@ -110,6 +116,7 @@ def running_endpoint(
             "hold": hold,
             "throttled": throttled,
             "seed": seed,
+            "together": 0,
             "certificate": None if certificate is None else str(certificate),
         }
         with subprocess.Popen(

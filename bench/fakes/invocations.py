@@ -37,10 +37,16 @@ class FakeLambda:
         self._hold = 0.0
         self._share = 0.0
         self._random = random.Random(0)
+        self._together = 0
+        self._gathered: list[tuple[asyncio.TimerHandle, bytes, Reply]] = []
         self.reset()
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """Set seconds of `hold`, the `throttled` share of requests and its `seed`."""
+        """Set seconds of `hold`, the `throttled` share of requests and its `seed`.
+
+        With `together`, as soon as so many are in flight all are answered, before their time.
+        """
+        self._together = int(settings["together"])
         self._hold = float(settings["hold"])
         self._share = float(settings["throttled"])
         self._random = random.Random(settings["seed"])
@@ -93,10 +99,22 @@ class FakeLambda:
             work = LithopsWork(body, self._store)
             work.start()
             self._loop.call_later(self._hold, self._finish, work)
+        elif self._together:
+            self._gather(body, reply)
         elif self._hold:
             self._loop.call_later(self._hold, self._answer, body, reply)
         else:
             self._answer(body, reply)
+
+    def _gather(self, body: bytes, reply: Reply) -> None:
+        timer = self._loop.call_later(self._hold, self._answer, body, reply)
+        self._gathered.append((timer, body, reply))
+        if self._in_flight >= self._together:
+            gathered, self._gathered = self._gathered, []
+            for timer, each, its_reply in gathered:
+                if timer.when() > self._loop.time():
+                    timer.cancel()
+                    self._answer(each, its_reply)
 
     def _answer(self, body: bytes, reply: Reply) -> None:
         self._in_flight -= 1

@@ -27,11 +27,11 @@ class _Fabric:
 @asynccontextmanager
 async def connect(_: str, target: Target) -> AsyncGenerator[Invoker]:
     """Start a Fabric on the endpoint; its function and its bucket need not be deployed there."""
-    # thin by name: a certificate of our own would otherwise choose the SDK's transport
-    place = f"region={target.region}&endpoint_url={target.url}"
+    # the transport by name: whoever runs this may have a proxy configured, which chooses the other
+    region = f"region={target.region}"
     async with af.Fabric(
-        f"lambda://{FUNCTION}?{place}&transport=thin",
-        storage=f"s3://{target.bucket}/fabric?{place}",
+        f"lambda://{FUNCTION}?{region}&endpoint_url={target.url}&transport=thin",
+        storage=f"s3://{target.bucket}/fabric?{region}&endpoint_url={target.objects_url}",
         max_concurrency=target.in_flight,
     ) as fabric:
         yield _Fabric(fabric)

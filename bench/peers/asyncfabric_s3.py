@@ -34,7 +34,7 @@ class _Store:
 async def connect(_: str, target: Target) -> AsyncGenerator[Objects]:
     """Open the store as a worker does, with credentials from the environment."""
     store = open_store(
-        f"s3://{target.bucket}/objects?region={target.region}&endpoint_url={target.url}"
+        f"s3://{target.bucket}/objects?region={target.region}&endpoint_url={target.objects_url}"
     )
     try:
         yield _Store(store, target.in_flight)

@@ -24,9 +24,19 @@ PAYLOAD = b'{"call": "' + b"x" * 138 + b'"}'
 
 
 class Target(NamedTuple):
-    """Where a peer finds its cloud, and how much it may ask of it at once."""
+    """Where a peer finds its cloud, and how much it may ask of it at once.
+
+    Attributes:
+        url: where functions are.
+        objects_url: where objects are: by plain HTTP, as obstore trusts no certificate of ours.
+        bucket: the bucket to use.
+        region: the region to sign for.
+        in_flight: requests at once at most.
+        certificate: what to trust; None where `url` is plain HTTP.
+    """
 
     url: str
+    objects_url: str
     bucket: str
     region: str
     in_flight: int

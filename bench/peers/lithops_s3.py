@@ -59,7 +59,7 @@ async def connect(_: str, target: Target) -> AsyncGenerator[Objects]:
         "aws": {"region": target.region},
         "aws_s3": {"storage_bucket": target.bucket},
     }
-    os.environ["AWS_ENDPOINT_URL"] = target.url
+    os.environ["AWS_ENDPOINT_URL"] = target.objects_url
     try:
         yield _Objects(cast("_Package", lithops).Storage(config=config), target)
     finally:

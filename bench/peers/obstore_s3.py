@@ -62,7 +62,7 @@ async def connect(_: str, target: Target) -> AsyncGenerator[Objects]:
     store = obstore.S3Store(
         target.bucket,
         region=target.region,
-        endpoint=target.url,
+        endpoint=target.objects_url,
         client_options={"allow_http": True},
     )
     yield _Objects(store, target.in_flight)

@@ -35,7 +35,7 @@ LITHOPS_NOTE = (
 
 def target(endpoint: Endpoint, in_flight: int) -> Target:
     """Return what a peer needs to know of an endpoint."""
-    return Target(endpoint.url, BUCKET, REGION, in_flight, endpoint.certificate)
+    return Target(endpoint.url, endpoint.plain_url, BUCKET, REGION, in_flight, endpoint.certificate)
 
 
 @asynccontextmanager

@@ -47,9 +47,8 @@ def cells(plan: Plan) -> Sequence[Cell]:
         Cell(table=NAME, peer=peer, way=way, work=work, n=n, loop=plan.loop, timeout_s=180)
         for work in _IN_FLIGHT
         for peer, ways in _WAYS.items()
-        if not (plan.smoke and PEERS[peer].heavy)
+        if not (plan.smoke and (PEERS[peer].heavy or (work == _HELD and peer != OURS)))
         for way, sizes in ways.items()
-        if not (plan.smoke and way == "invoke")
         for n in ([_SMOKE_CALLS] if plan.smoke else sizes)
     ]
 

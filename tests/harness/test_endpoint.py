@@ -128,6 +128,14 @@ def test_held_invocations_are_held_together_and_counted(endpoint: Endpoint) -> N
     assert endpoint.counts().requests == 0
 
 
+def test_invocations_are_answered_early_once_all_are_there(endpoint: Endpoint) -> None:
+    endpoint.set(hold=300, together=4)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(invoke, [endpoint] * 4))
+    assert [answer.status for answer in answers] == [200] * 4
+    assert endpoint.counts().peak_in_flight == 4
+
+
 def test_refusals_follow_the_seed(endpoint: Endpoint) -> None:
     runs: list[list[int]] = []
     for seed in (1, 1, 2):
