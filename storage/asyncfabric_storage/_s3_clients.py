@@ -5,6 +5,7 @@ one that was lost. The exception are uploads in parts, which can only be repeate
 there.
 """
 
+import asyncio
 import math
 import os
 import time
@@ -120,22 +121,27 @@ class _Provider:
         self._credentials = credentials
         self._held: S3Credential | None = None
         self._fresh_until = 0.0  # seconds since the epoch
+        self._asking = asyncio.Lock()
         self.trouble: Exception | None = None
 
     async def __call__(self) -> "S3Credential":
-        if self._held is None or time.time() > self._fresh_until:
-            try:
-                access, secret, token, expires = await self._credentials()
-            except Exception as error:
-                self.trouble = error
-                raise
-            self.trouble = None
-            utc = timezone.utc  # noqa: UP017
-            self._fresh_until = math.inf if expires is None else expires - _FRESH
-            self._held = {
-                "access_key_id": access,
-                "secret_access_key": secret,
-                "token": token,
-                "expires_at": None if expires is None else datetime.fromtimestamp(expires, utc),
-            }
-        return self._held
+        async with self._asking:
+            if self._held is None or time.time() > self._fresh_until:
+                self._held = await self._ask()
+            return self._held
+
+    async def _ask(self) -> "S3Credential":
+        try:
+            access, secret, token, expires = await self._credentials()
+        except Exception as error:
+            self.trouble = error
+            raise
+        self.trouble = None
+        utc = timezone.utc  # noqa: UP017
+        self._fresh_until = math.inf if expires is None else expires - _FRESH
+        return {
+            "access_key_id": access,
+            "secret_access_key": secret,
+            "token": token,
+            "expires_at": None if expires is None else datetime.fromtimestamp(expires, utc),
+        }

@@ -22,8 +22,8 @@ async def test_thousands_of_requests_share_a_few_connections(service: Service) -
     await store.aclose()
     assert service.count("PUT") == service.count("GET") == 1000
     assert 16 < service.peak <= 32
-    # Reads and writes have clients of their own.
-    assert service.connections <= 2 * 32
+    # Reads and writes have clients of their own; some connections are opened in vain.
+    assert service.connections < 4 * 32
 
 
 async def test_large_uploads_count_by_their_parts(service: Service) -> None:
