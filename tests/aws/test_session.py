@@ -53,7 +53,8 @@ async def refused(**options: Any) -> str:
 async def test_where_the_region_comes_from(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "config").write_text("[default]\nregion = eu-south-1\n[profile p]\nregion=eu-north-1\n")
     assert (await opened()).region == "eu-south-1"
-    assert (await opened(profile="p")).region == "eu-north-1"
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    assert (await opened()).region == "eu-north-1"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
     assert (await opened()).region == "eu-west-2"
     monkeypatch.setenv("AWS_REGION", "eu-west-3")

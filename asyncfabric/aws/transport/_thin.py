@@ -12,7 +12,6 @@ import ssl
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from asyncfabric._exceptions import FabricError
 from asyncfabric.aws._sigv4 import Signer
 
 from ._connection import tell
@@ -143,7 +142,7 @@ class ThinTransport:
     async def _renew(self) -> None:
         try:
             self._credentials = await self._session.refresh()
-        except FabricError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             problem = Unanswered(str(error), written=False, why="credentials")
             problem.__cause__ = error
             self._refuse_held(problem)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import lru_cache
 from typing import Literal
 
 import pytest
@@ -70,9 +69,16 @@ def _words(item: pytest.Item) -> list[str]:
 def tables() -> Iterator[None]:
     """Read the SDK's tables once, not for each of a hundred clients."""
     loader = load("botocore.loaders").JSONFileLoader
-    read = lru_cache(loader().load_file)
+    read = loader().load_file
+    tables: dict[str, object] = {}
+
+    def load_file(_: object, path: str) -> object:
+        if path not in tables:
+            tables[path] = read(path)
+        return tables[path]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader, "load_file", lambda _, path: read(path))
+        patch.setattr(loader, "load_file", load_file)
         yield
 
 

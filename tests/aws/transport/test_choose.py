@@ -3,6 +3,7 @@
 import resource
 import socket
 import sys
+from typing import Literal
 
 import pytest
 
@@ -14,6 +15,10 @@ from asyncfabric.aws.transport._sockets import allow_descriptors, new_socket
 from asyncfabric.aws.transport._thin import ThinTransport
 
 PROXY = "http://127.0.0.1:9"
+KINDS: list[tuple[Literal["thin", "aiobotocore"], type[object]]] = [
+    ("thin", ThinTransport),
+    ("aiobotocore", AiobotocoreTransport),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +50,11 @@ async def test_the_thin_one_unless_something_stands_in_the_way(
     session = Session(region="eu-west-1", endpoint_url=url)
     await session.open()
     transport = await open_transport(session, limit=4)
-    assert type(transport) is (ThinTransport if thin else AiobotocoreTransport)
+    assert isinstance(transport, ThinTransport if thin else AiobotocoreTransport)
     await transport.aclose()
-    for kind, chosen in (("thin", ThinTransport), ("aiobotocore", AiobotocoreTransport)):
-        transport = await open_transport(session, kind=kind, limit=4)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-        assert type(transport) is chosen
+    for kind, chosen in KINDS:
+        transport = await open_transport(session, kind=kind, limit=4)
+        assert isinstance(transport, chosen)
         await transport.aclose()
     await session.aclose()
 
@@ -81,8 +86,15 @@ def test_sockets_outlive_the_translators_of_addresses() -> None:
 def limits(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """The limits of a process that has few open files, and none of ours."""
     now = {"soft": 300, "hard": 5000}
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (now["soft"], now["hard"]))
-    monkeypatch.setattr(resource, "setrlimit", lambda _, new: now.update(soft=new[0], hard=new[1]))
+
+    def getrlimit(_: int) -> tuple[int, int]:
+        return now["soft"], now["hard"]
+
+    def setrlimit(_: int, new: tuple[int, int]) -> None:
+        now.update(soft=new[0], hard=new[1])
+
+    monkeypatch.setattr(resource, "getrlimit", getrlimit)
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
     return now
 
 
