@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric_runtime._context import in_worker
+from asyncfabric_runtime._stores import lend, take_back
 from asyncfabric_storage import LocalStore, ObjectStore, open_store
 
 from ._dispatch import Dispatcher
@@ -53,6 +54,7 @@ class Core:
         self._pid = os.getpid()
         self._paces: OrderedDict[str, Pace] = OrderedDict()
         _check_match(self.backend, self.store)
+        lend(self.store)
 
     def bind(self) -> Dispatcher:
         """Return the dispatcher; the first use starts it and ties the Fabric to this loop.
@@ -121,6 +123,7 @@ class Core:
                 await dispatcher.aclose()
         finally:
             self.backend.kill()
+            take_back(self.store)
             if self._owns_store:
                 await self.store.aclose()
 

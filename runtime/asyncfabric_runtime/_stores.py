@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from asyncfabric_storage import ConfigurationError, IntegrityError, digest, object_key, open_store
 
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from asyncfabric_storage import ObjectStore
 
 _stores: dict[str, ObjectStore] = {}
+_lent: WeakSet[ObjectStore] = WeakSet()
+
+
+def lend(store: ObjectStore) -> None:
+    """Have this process use a store, with the credentials it has, wherever its URL is met."""
+    _lent.add(store)
+
+
+def take_back(store: ObjectStore) -> None:
+    """Know that a store is about to be closed."""
+    _lent.discard(store)
 
 
 def open_shared_store(url: str | None) -> ObjectStore:
@@ -22,10 +34,12 @@ def open_shared_store(url: str | None) -> ObjectStore:
             "give the Fabric storage='file:///a/directory'"
         )
         raise ConfigurationError(msg)
-    store = _stores.get(url)
-    if store is None:
-        store = _stores[url] = open_store(url)
-    return store
+    for store in _lent:
+        if store.url == url:
+            return store
+    if url not in _stores:
+        _stores[url] = open_store(url)
+    return _stores[url]
 
 
 async def read_object(store: ObjectStore, name: str) -> Any:  # noqa: ANN401 - the user's value

@@ -21,8 +21,8 @@ def open_store(url: "str | ObjectStore") -> ObjectStore:
 
     - `memory://`: a new, private store in this process; its own `url` finds it again here.
     - `file:///absolute/directory`: a directory of this machine, made by the first write.
-    - `s3://bucket/prefix`: a part of an S3 bucket, with `?region=`, `endpoint_url=` and `owner=` (the
-      account that must own it). Credentials are those of the environment, as a worker has them.
+    - `s3://bucket/prefix`: a part of an S3 bucket, with `?region=`, `endpoint_url=` and `owner=`
+      (the account that must own it). Credentials are the environment's, as a worker has them.
 
     Raises:
         ConfigurationError: not a URL, an unknown scheme or option, or a part that is missing.
