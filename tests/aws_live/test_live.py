@@ -115,6 +115,8 @@ async def test_random_streams_are_those_of_this_machine(fabric: af.Fabric) -> No
 
 async def test_what_is_not_deployed_is_one_error() -> None:
     backend = os.environ["ASYNCFABRIC_BACKEND"].replace("lambda://", "lambda://no-such-", 1)
+    if "endpoint_url" in backend:
+        pytest.skip("a LambdaFront serves every family")
     async with af.Fabric(backend) as fabric:
         with pytest.raises(af.DeploymentError, match="asyncfabric deploy"):
             await fabric.map(square, range(100))
