@@ -10,11 +10,12 @@ from __future__ import annotations
 import binascii
 import os
 import sys
+import traceback
 from array import array
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
-from asyncfabric_storage import IntegrityError, StorageError, digest, object_key
+from asyncfabric_storage import FabricError, IntegrityError, ObjectNotFound, digest, object_key
 
 from ._alarm import Alarm
 from ._capture import Tee
@@ -27,7 +28,18 @@ from ._outcome import Outcome
 from ._process import Process
 from ._stores import open_shared_store
 from ._values import Encoded
-from ._wire import INVOKE, PING, PONG, SPILLED, WIRE_VERSION, WireError, load_head, pack, unpack
+from ._wire import (
+    INVOKE,
+    PING,
+    PONG,
+    SPILLED,
+    WIRE_VERSION,
+    WireError,
+    load_head,
+    load_place,
+    pack,
+    unpack,
+)
 
 if TYPE_CHECKING:
     from asyncfabric_storage._buffers import Buffer
@@ -58,21 +70,20 @@ class LambdaWorker:
         try:
             return _to_text(self._answer(*_frame_of(event), until))
         except WireError as error:
-            return {
-                "asyncfabric": "refused",
-                "reason": str(error),
-                "wire": WIRE_VERSION,
-                "python": PYTHON,
-            }
+            return _refusal(str(error))
+        except Exception as error:  # noqa: BLE001 - the driver is to know it, and the log
+            traceback.print_exc()
+            return _refusal(f"{type(error).__name__}: {error}")
 
     def _answer(self, kind: int, segments: list[memoryview], until: float) -> list[Buffer]:
         cold, self._served = not self._served, True
         if cold:
             _become_worker()
         if kind == PING:
+            self._process.invocations += 1
             return _pong(load_head(segments[0]), until, cold=cold)
         if kind == SPILLED:
-            kind, segments = self._process.wait_for(_fetch_frame(*load_head(segments[0])))
+            kind, segments = self._process.wait_for(_fetch_frame(segments[0]))
         if kind != INVOKE:
             msg = f"a frame of kind {kind} is nothing that a function serves"
             raise WireError(msg)
@@ -84,17 +95,19 @@ class LambdaWorker:
         started = perf_counter()
         try:
             self._get_code(envelope)
+        except _MissingCodeError as error:
+            return _lacking(envelope, str(error))
         except Exception as error:  # noqa: BLE001 - it is the calls' failure
             return _failed(envelope, error, f"the worker can't get the function's code: {error}")
         invocation = Invocation(envelope, self._process)
         invocation.record.fetch = perf_counter() - started
         invocation.until = until
         alarm = Alarm(plan.timeout, until)
-        alarm.guard(1 if plan.is_async else len(envelope.indices))
         try:
             if not plan.is_async:
                 invocation.limit = alarm
                 return invocation.run()
+            invocation.on_begin = alarm.begin_together
             last: list[Outcome] = []
             self._process.wait_for(invocation.run_here(last.append, stream=False))
             return last[0]
@@ -166,14 +179,28 @@ def _failed(envelope: Envelope, error: Exception, message: str) -> Outcome:
     return Outcome(envelope.flight, (), Encoded(None, []), array("d"), failures, final=True)
 
 
+def _lacking(envelope: Envelope, name: str) -> Outcome:
+    outcome = Outcome(envelope.flight, (), Encoded(None, []), array("d"), final=True)
+    outcome.lacks = [name]
+    return outcome
+
+
+class _MissingCodeError(Exception):
+    """The store has not got the code of this digest: somebody has deleted it."""
+
+
 async def _read_code(name: str, store_url: str | None) -> memoryview:
-    return await _read(object_key(name), name, store_url)
-
-
-async def _fetch_frame(key: str, name: str, store_url: str) -> tuple[int, list[memoryview]]:
     try:
-        return unpack(bytearray(await _read(key, name, store_url)))
-    except StorageError as error:
+        return await _read(object_key(name), name, store_url)
+    except ObjectNotFound:
+        raise _MissingCodeError(name) from None
+
+
+async def _fetch_frame(head: Buffer) -> tuple[int, list[memoryview]]:
+    place = load_place(head)
+    try:
+        return unpack(bytearray(await _read(*place)))
+    except FabricError as error:
         msg = f"the worker can't read the envelope that was stored for it: {error}"
         raise WireError(msg) from error
 
@@ -192,11 +219,25 @@ async def _read(key: str, name: str, store_url: str | None) -> memoryview:
     return data
 
 
-def _pong(question: dict[str, Any], until: float, *, cold: bool) -> list[Buffer]:
+def _refusal(reason: str) -> dict[str, Any]:
+    return {
+        "asyncfabric": "refused",
+        "reason": reason,
+        "wire": WIRE_VERSION,
+        "python": PYTHON,
+    }
+
+
+def _pong(question: Any, until: float, *, cold: bool) -> list[Buffer]:  # noqa: ANN401 - plain data
     """Say what this worker is, and which modules it hasn't got; stay busy for a while if asked."""
-    sleep(max(0.0, min(question.get("hold", 0.0), until - perf_counter())))
+    try:
+        hold, names = float(question["hold"]), list(map(str, question["modules"]))
+    except (TypeError, ValueError, LookupError) as error:
+        msg = f"the payload asks what this worker can't read: {error}"
+        raise WireError(msg) from error
+    sleep(max(0.0, min(hold, until - perf_counter())))
     missing: list[str] = []
-    if names := question.get("modules"):
+    if names:
         from ._archives import missing_modules
 
         missing = missing_modules(names)

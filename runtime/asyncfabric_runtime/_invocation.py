@@ -59,6 +59,8 @@ class Invocation:
         memory shared with the driver, which reads there what a dead worker was doing."""
         self.limit: Limit | None = None
         """What keeps the timeout of plain functions."""
+        self.on_begin: Callable[[float], None] | None = None
+        """Told, at a time of `perf_counter`, that all calls of a coroutine function begin."""
         self.until: float | None = None
         """By when, in `perf_counter`'s seconds, the whole invocation must have been answered."""
         self.since = 0.0
@@ -249,6 +251,8 @@ class Invocation:
         import asyncio
 
         self.since = perf_counter()
+        if self.on_begin is not None:
+            self.on_begin(self.since)
         while True:
             try:
                 position = self.pending.popleft()

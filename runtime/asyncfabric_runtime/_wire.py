@@ -64,6 +64,22 @@ def load_head(data: Buffer) -> Any:  # noqa: ANN401 - plain data of the caller's
         raise WireError(msg) from error
 
 
+def load_place(data: Buffer) -> tuple[str, str, str]:
+    """Decode the head of a SPILLED frame: key and digest of the stored one, URL of its store.
+
+    Raises `WireError`.
+    """
+    place = load_head(data)
+    try:
+        key, name, url = place
+    except (TypeError, ValueError):
+        key = name = url = None
+    if isinstance(key, str) and isinstance(name, str) and isinstance(url, str):
+        return key, name, url
+    msg = "a frame tells of a stored one in a way that this side can't read"
+    raise WireError(msg)
+
+
 def pack(kind: int, head: object, segments: Sequence[Buffer] = ()) -> list[Buffer]:
     """Lay out one frame as buffers to be written one after another."""
     first = dump_head(head)

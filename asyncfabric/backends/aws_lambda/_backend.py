@@ -12,7 +12,12 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asyncfabric._exceptions import FabricError
+from asyncfabric._exceptions import (
+    ConfigurationError,
+    DeploymentError,
+    FabricError,
+    VersionMismatch,
+)
 from asyncfabric.backends._protocol import Traits
 from asyncfabric.scheduling import Concurrency
 from asyncfabric_runtime import Outcome, WireError
@@ -20,10 +25,10 @@ from asyncfabric_runtime._wire import OUTCOME, SPILLED
 
 from ._cargo import Cargo
 from ._connection import Connection
-from ._faults import is_worth_another, may_have_run
+from ._faults import is_worth_another, may_have_run, told_as_timeout
 from ._held import Held
 from ._modules import Modules
-from ._payload import from_body, to_payload
+from ._payload import REDEPLOY, from_body, to_payload
 from ._questions import Questions
 
 if TYPE_CHECKING:
@@ -44,6 +49,8 @@ WORTH_SECONDS = 0.5
 """Work worth one invocation: a warm one costs some 20 ms apart from the work."""
 TIMEOUT_SECONDS = 300.0
 """An attempt's timeout, unless an option says otherwise."""
+CLEANUP_SECONDS = 5.0
+"""So long the end waits for stored frames to be deleted; what is left expires in the bucket."""
 
 
 class LambdaBackend:
@@ -70,10 +77,16 @@ class LambdaBackend:
         self._concurrency = Concurrency(self.lanes)
         self._held: dict[int, Held] = {}
         self._work: set[asyncio.Task[None]] = set()
+        self._deleting: set[asyncio.Task[None]] = set()
         self._receiver: Receiver | None = None
         self._opening: asyncio.TimerHandle | None = None
         self._opens = 0.0
         self._ready: asyncio.Task[None] | None = None
+
+    @property
+    def settings(self) -> LambdaSettings:
+        """What its URL says."""
+        return self._settings
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -111,12 +124,26 @@ class LambdaBackend:
             task.cancel()
         if pending:
             await asyncio.wait(pending)
+        await self._cargo.aclose()
         await self._connection.aclose()
+        for held in self._held.values():
+            self._delete(held.key)
+        if self._deleting:
+            _, late = await asyncio.wait(self._deleting, timeout=CLEANUP_SECONDS)
+            for task in late:
+                task.cancel()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+
+    def _delete(self, key: str | None) -> None:
+        """Delete a stored frame that nobody reads any more; this is waited for at the end."""
+        if key is not None:
+            task = asyncio.ensure_future(self._cargo.delete(key))
+            self._deleting.add(task)
+            task.add_done_callback(self._deleting.discard)
 
     # -- before the first invocation ------------------------------------------------------------
 
@@ -132,6 +159,10 @@ class LambdaBackend:
 
     async def warm(self, workers: int) -> None:
         """Have so many environments started: by short invocations that overlap."""
+        if workers > self.lanes:
+            limit = f"max_concurrency={self.lanes}"
+            msg = f"warm({workers}) exceeds {limit}; give the Fabric a larger one"
+            raise ConfigurationError(msg)
         await self._opened()
         await self._questions.warm(workers)
 
@@ -151,11 +182,13 @@ class LambdaBackend:
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Invoke the function; through the store where the envelope is large or code is new."""
         held = self._held[envelope.flight] = Held(envelope)
-        envelope.attachments, missing = self._cargo.load(code)
+        envelope.attachments, missing = self._cargo.load(
+            code, envelope.plan.archive, envelope.flight
+        )
         frame = envelope.to_frame()
         size = _size(frame)
         if missing or size > self._settings.inline:
-            self._later(self._launch_aside(held, envelope, code, missing, frame, size))
+            self._later(self._launch_aside(held, envelope, missing, frame, size))
         else:
             self._invoke(held, frame)
 
@@ -166,20 +199,18 @@ class LambdaBackend:
         self,
         held: Held,
         envelope: Envelope,
-        code: dict[str, bytes],
-        missing: list[str],
+        missing: dict[str, bytes],
         frame: Sequence[Buffer],
         size: int,
     ) -> None:
         try:
-            for name in missing:
-                await self._cargo.store_code(name, code[name])
+            for name, data in missing.items():
+                await self._cargo.store_code(name, data)
             if size > self._settings.inline:
-                held.key, frame = await self._cargo.store_frame(envelope.plan.job, frame)
+                held.key = self._cargo.new_key(envelope.plan.job)
+                frame = await self._cargo.store_frame(held.key, frame)
         except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
-            self._drop(held)
-            if self._receiver is not None:
-                self._receiver.on_refused(held.flight, error)
+            self._refused(held, error)
             return
         if held.recalled and self._receiver is not None:
             self._drop(held)
@@ -190,7 +221,7 @@ class LambdaBackend:
     def recall(self, flight: int, positions: Collection[int] | None) -> None:
         """Take back what has not left yet. What runs on Lambda can't be stopped."""
         held = self._held.get(flight)
-        if held is not None and positions is None:
+        if held is not None and (positions is None or len(positions) == held.calls):
             held.recalled = True
 
     # -- back -----------------------------------------------------------------------------------
@@ -198,8 +229,7 @@ class LambdaBackend:
     def _drop(self, held: Held) -> None:
         """Let go of an invocation that is over."""
         self._held.pop(held.flight, None)
-        if held.key is not None and self._receiver is not None:
-            self._later(self._cargo.delete(held.key))
+        self._delete(held.key)
 
     def _answered(self, held: Held, reply: Reply | Unanswered) -> None:
         if self._receiver is None:
@@ -214,40 +244,67 @@ class LambdaBackend:
         try:
             kind, segments = from_body(reply.body, connection.function)
             if kind == SPILLED:
-                self._later(self._fetch(held, segments, connection.request_id(reply)))
+                key, name = self._cargo.place_of(segments)
+                self._later(self._fetch(held, key, name, connection.request_id(reply)))
                 return
             self._take(held, kind, segments, connection.request_id(reply))
         except (FabricError, WireError) as error:
-            self._drop(held)
-            self._receiver.on_refused(held.flight, error)
+            self._refused(held, error)
 
     def _take(self, held: Held, kind: int, segments: Sequence[memoryview], worker: str) -> None:
         assert self._receiver is not None  # noqa: S101 - for the type checker
         if kind != OUTCOME:
-            msg = f"function {self._connection.function} answered with a frame of kind {kind}"
+            msg = f"it is a frame of kind {kind}"
             raise WireError(msg)
         outcome = Outcome.from_segments(segments)
-        self._drop(held)
         if outcome.flight != held.flight:
-            msg = f"function {self._connection.function} answered for another invocation"
+            msg = "it is the answer to another invocation"
             raise WireError(msg)
         if outcome.lacks:
-            self._cargo.forget(outcome.lacks)
-        elif unrun := held.unanswered(outcome):
+            if not self._cargo.forget(outcome.lacks, held.flight):
+                raise DeploymentError(self._unseen())
+        else:
+            self._cargo.found()
+        self._drop(held)
+        if not outcome.lacks and (unrun := held.unanswered(outcome)):
             # No time was left for these within the function's own timeout.
             self._receiver.on_returned(held.flight, unrun)
         size = _size(outcome.segments) + memoryview(segments[0]).nbytes
         self._receiver.on_outcome(outcome, worker, size)
 
-    async def _fetch(self, held: Held, segments: list[memoryview], worker: str) -> None:
+    async def _fetch(self, held: Held, key: str, name: str, worker: str) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return
         try:
-            kind, whole = await self._cargo.fetch_frame(segments)
+            if held.recalled:
+                self._drop(held)
+                receiver.on_returned(held.flight, None)
+                return
+            kind, whole = await self._cargo.fetch_frame(key, name)
             if self._receiver is not None:
                 self._take(held, kind, whole, worker)
         except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
-            self._drop(held)
-            if self._receiver is not None:
-                self._receiver.on_refused(held.flight, error)
+            self._refused(held, error)
+        finally:
+            self._delete(key)
+
+    def _refused(self, held: Held, error: Exception) -> None:
+        """End the fan-out of an invocation."""
+        self._drop(held)
+        if isinstance(error, WireError):
+            function = self._connection.function
+            text = f"the answer of function {function} can't be read: {error}; {REDEPLOY}"
+            error = VersionMismatch(text)
+        if self._receiver is not None:
+            self._receiver.on_refused(held.flight, error)
+
+    def _unseen(self) -> str:
+        return (
+            f"function {self._connection.function} does not find what this driver stores in "
+            f"{self._store.url}; see that it may read there, and that nothing is deleted there "
+            "while it is used: asyncfabric doctor"
+        )
 
     # -- failures -------------------------------------------------------------------------------
 
@@ -257,10 +314,16 @@ class LambdaBackend:
         if fault.kind == "terminal":
             self._later(self._refuse(held, fault))
             return
+        if fault.kind == "throttle" and self._connection.may_be_forbidden(fault):
+            self._later(self._forbid(held, fault))
+            return
+        if fault.kind == "function":
+            self._concurrency.answered()
+            fault = told_as_timeout(fault, held.timeout)
         self._drop(held)
         if fault.kind == "throttle":
             self._throttled(held, fault)
-        elif fault.kind == "function" and held.calls > 1:
+        elif fault.kind == "function" and held.calls > 1 and not held.once:
             # Which of them it was is not known: taken apart, the culprit is found by itself.
             receiver.on_returned(flight, None, alone=True)
         else:
@@ -278,10 +341,10 @@ class LambdaBackend:
         now = self._loop.time()
         chance = random.random()  # noqa: S311 - jitter
         self._concurrency.throttled(now, len(self._held), chance, fault.retry_after)
-        if self._concurrency.is_hopeless(now):
+        if self._concurrency.is_hopeless(now, len(self._held)):
             self._receiver.on_refused(held.flight, fault.error)
             return
-        self._receiver.on_returned(held.flight, None, after=fault.retry_after or 0.0)
+        self._receiver.on_returned(held.flight, None)
         opens = self._concurrency.opens
         if opens > now and opens != self._opens:
             if self._opening is not None:
@@ -294,11 +357,16 @@ class LambdaBackend:
         if self._receiver is not None:
             self._receiver.on_room()
 
+    async def _forbid(self, held: Held, fault: Fault) -> None:
+        error = await self._connection.forbidden(fault)
+        if error is not None:
+            self._refused(held, error)
+        elif self._receiver is not None:
+            self._drop(held)
+            self._throttled(held, fault)
+
     async def _refuse(self, held: Held, fault: Fault) -> None:
-        error = await self._connection.explain(fault)
-        self._drop(held)
-        if self._receiver is not None:
-            self._receiver.on_refused(held.flight, error)
+        self._refused(held, await self._connection.explain(fault))
 
 
 def _size(pieces: Sequence[Buffer]) -> int:

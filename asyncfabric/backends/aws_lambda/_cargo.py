@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from asyncfabric._exceptions import IntegrityError
-from asyncfabric_runtime._wire import SPILLED, load_head, pack, unpack
+from asyncfabric_runtime._wire import SPILLED, WireError, load_place, pack, unpack
 from asyncfabric_storage import StorageError, digest, object_key
 
 if TYPE_CHECKING:
@@ -23,31 +23,57 @@ _LARGE = 1024 * 1024
 """What is larger is hashed and copied outside the loop."""
 
 
+_ROUNDS = 3
+"""So often code is stored again that workers don't find, before they are believed not to see it."""
+
+
 class Cargo:
     """The part of the store that a backend's invocations use."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._stored: set[str] = set()
+        self._stored_at: dict[str, int] = {}
+        self._rounds: dict[str, int] = {}
         self._storing: dict[str, asyncio.Task[None]] = {}
+        self._archives: dict[str, bytes] = {}
         self._ridden: tuple[Mapping[str, bytes], dict[str, Buffer]] = {}, {}
+        self._flight = 0
+
+    async def aclose(self) -> None:
+        """Stop storing code."""
+        storing = list(self._storing.values())
+        for task in storing:
+            task.cancel()
+        if storing:
+            await asyncio.wait(storing)
 
     # -- code: stored once, under its digest ----------------------------------------------------
 
-    def load(self, code: Mapping[str, bytes]) -> tuple[dict[str, Buffer], list[str]]:
+    def load(
+        self, code: Mapping[str, bytes], archive: str | None, flight: int
+    ) -> tuple[dict[str, Buffer], dict[str, bytes]]:
         """Return what goes along with every invocation, and what has to be stored before it."""
+        self._flight = flight
         if code is self._ridden[0]:
-            return self._ridden[1], []  # as for the invocation before
+            return self._ridden[1], {}  # as for the invocation before
         riding: dict[str, Buffer] = {}
-        missing: list[str] = []
+        missing: dict[str, bytes] = {}
         for name, data in code.items():
             if len(data) <= RIDING_BYTES:
                 riding[name] = data
             elif name not in self._stored:
-                missing.append(name)
+                missing[name] = data
+        if archive in self._archives and archive not in self._stored:
+            missing[archive] = self._archives[archive]
         if not missing:
             self._ridden = code, riding
         return riding, missing
+
+    async def store_archive(self, name: str, data: bytes) -> None:
+        """Store an archive, and keep it for the case that somebody deletes it."""
+        self._archives[name] = data
+        await self.store_code(name, data)
 
     async def store_code(self, name: str, data: bytes) -> None:
         """Store code, once, unless another driver has. Raises `StorageError`."""
@@ -63,32 +89,57 @@ class Cargo:
         try:
             await self._store.put_if_absent(object_key(name), data)
             self._stored.add(name)
+            self._stored_at[name] = self._flight
         finally:
             del self._storing[name]
 
-    def forget(self, names: list[str]) -> None:
-        """Know that a worker did not find this code: somebody has deleted it."""
+    def found(self) -> None:
+        """Know that a worker has all its code."""
+        if self._rounds:
+            self._rounds.clear()
+
+    def forget(self, names: list[str], flight: int) -> bool:
+        """Know that an invocation's worker did not find this code: somebody has deleted it.
+
+        Tells whether it is worth storing again.
+        """
         self._ridden = {}, {}
-        self._stored.difference_update(names)
+        for name in names:
+            stored_at = self._stored_at.get(name)
+            if stored_at is None:
+                return False  # no code of ours
+            if name in self._stored and stored_at < flight:  # otherwise it was stored since
+                self._stored.discard(name)
+                self._rounds[name] = self._rounds.get(name, 0) + 1
+        return max(self._rounds.values(), default=0) <= _ROUNDS
 
     # -- frames: stored for one reader, then deleted --------------------------------------------
 
-    async def store_frame(self, job: str, frame: Sequence[Buffer]) -> tuple[str, list[Buffer]]:
-        """Store a frame; return its key, and the small frame that stands for it."""
-        key = f"spill/{job}/{os.urandom(16).hex()}"
+    @staticmethod
+    def new_key(job: str) -> str:
+        """Return where a frame can be stored."""
+        return f"spill/{job}/{os.urandom(16).hex()}"
+
+    async def store_frame(self, key: str, frame: Sequence[Buffer]) -> list[Buffer]:
+        """Store a frame; return the small one that stands for it."""
         name = await asyncio.to_thread(digest, frame)
         await self._store.put(key, frame)
-        return key, pack(SPILLED, (key, name, self._store.url))
+        return pack(SPILLED, (key, name, self._store.url))
 
-    async def fetch_frame(self, segments: list[memoryview]) -> tuple[int, list[memoryview]]:
-        """Read the frame that a worker stored, check it and delete it.
+    @staticmethod
+    def place_of(segments: list[memoryview]) -> tuple[str, str]:
+        """Return key and digest of the frame that a worker stored. Raises `WireError`."""
+        key, name, _ = load_place(segments[0])
+        if not key.startswith("spill/"):
+            msg = f"it names {key!r} as its answer, which is not where answers are stored"
+            raise WireError(msg)
+        return key, name
+
+    async def fetch_frame(self, key: str, name: str) -> tuple[int, list[memoryview]]:
+        """Read the frame that a worker stored.
 
         Raises `StorageError`; before anything of it is read, `IntegrityError`.
         """
-        key, name, _ = load_head(segments[0])
-        if not key.startswith("spill/"):
-            msg = f"a worker names {key!r} as its answer, which is not where answers are stored"
-            raise IntegrityError(msg)
         data = await self._store.get(key)
         aside = len(data) > _LARGE
         found = await asyncio.to_thread(digest, data) if aside else digest(data)
@@ -99,9 +150,7 @@ class Cargo:
             )
             raise IntegrityError(msg)
         # Copied, since a result's arrays are the user's to write to.
-        own = await asyncio.to_thread(bytearray, data) if aside else bytearray(data)
-        await self.delete(key)
-        return unpack(own)
+        return unpack(await asyncio.to_thread(bytearray, data) if aside else bytearray(data))
 
     async def delete(self, key: str) -> None:
         """Delete a frame that has been read. Where that fails, the bucket's lifecycle does it."""

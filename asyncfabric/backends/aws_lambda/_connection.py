@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+
+from asyncfabric._exceptions import DeploymentError
 
 if TYPE_CHECKING:
     from asyncfabric.aws._fault import Fault
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
     from asyncfabric.aws.transport._protocol import Done
 
     from ._url import LambdaSettings
+
+_RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
 class Connection:
@@ -29,6 +34,8 @@ class Connection:
         self._transport: Transport | None = None
         self._explained: Exception | None = None
         self._region = self._endpoint = ""
+        self._asking: asyncio.Task[int | None] | None = None
+        self._may_run = False
 
     @property
     def is_open(self) -> bool:
@@ -65,6 +72,9 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
         if self._transport is not None:
             await self._transport.aclose()
         if self._session is not None:
@@ -91,6 +101,44 @@ class Connection:
 
             self._explained = await explain_missing(self._session, self._settings.member)
         return self._explained
+
+    def may_be_forbidden(self, fault: Fault) -> bool:
+        """Tell whether a throttle may be one that never ends."""
+        return fault.reason == _RESERVED and not self._may_run
+
+    async def forbidden(self, fault: Fault) -> Exception | None:
+        """Return the error of a throttle that will never end: the function may not run at all.
+
+        Lambda is asked for the function's reserved concurrency; once, if it is not 0.
+        """
+        if not self.may_be_forbidden(fault) or self._session is None:
+            return None
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._reserved(self._session))
+        reserved = await asyncio.shield(self._asking)
+        self._asking = None
+        if reserved != 0:
+            self._may_run = True
+            return None
+        name = self.function
+        return DeploymentError(
+            f"function {name} in {self._region} has a reserved concurrency of 0, so that Lambda "
+            "refuses to run it; take the reservation off: aws lambda delete-function-concurrency "
+            f"--function-name {name} --region {self._region}"
+        )
+
+    async def _reserved(self, session: Session) -> int | None:
+        """Return the function's reserved concurrency; None without one, or where it isn't told."""
+        from asyncfabric.aws._sdk import load
+
+        sdk = load("botocore.exceptions")
+        try:
+            async with session.client("lambda") as client:
+                answer = await client.get_function_concurrency(FunctionName=self.function)
+        except (sdk.BotoCoreError, sdk.ClientError):
+            return None
+        reserved: int | None = answer.get("ReservedConcurrentExecutions")
+        return reserved
 
     @staticmethod
     def request_id(reply: Reply) -> str:

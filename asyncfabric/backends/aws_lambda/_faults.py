@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from asyncfabric._exceptions import WorkerCrashed
+from asyncfabric._exceptions import AttemptTimeout, WorkerCrashed
+from asyncfabric_runtime._alarm import EXPIRED_STATUS
 
 if TYPE_CHECKING:
     from asyncfabric.aws._fault import Fault
 
 _AFTER_THE_FACT = frozenset({"ServiceException", "InternalFailure", "InternalServerError"})
 """Faults of the service that may come when the function has run already."""
+
+_ENDED_ITSELF = re.compile(rf"exit status {EXPIRED_STATUS}\b")
+_GUARD = re.compile(r"exit status 1\b.*^ *Timeout \(\d+:\d\d:\d\d", re.DOTALL | re.MULTILINE)
+"""What the interpreter's fault handler writes to the log when it ends the process."""
 
 
 def is_worth_another(fault: Fault) -> bool:
@@ -24,3 +30,16 @@ def is_worth_another(fault: Fault) -> bool:
 def may_have_run(fault: Fault) -> bool:
     """Tell whether user code may have run."""
     return fault.kind in {"ambiguous", "function"} or fault.code in _AFTER_THE_FACT
+
+
+def told_as_timeout(fault: Fault, timeout: float | None) -> Fault:
+    """Return the fault as the timeout that it is, where the worker ended itself for one."""
+    message = fault.message
+    if fault.kind != "function" or not (_ENDED_ITSELF.search(message) or _GUARD.search(message)):
+        return fault
+    within = "the function's time" if timeout is None else f"timeout={timeout:g} s"
+    text = (
+        f"the attempt did not finish within {within}, nor could it be stopped, so that its worker "
+        f"was ended (request id {fault.request_id}); give a larger timeout= or smaller inputs"
+    )
+    return fault._replace(message=text, error=AttemptTimeout(text))

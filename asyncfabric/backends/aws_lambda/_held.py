@@ -22,9 +22,11 @@ class Held:
         seconds: how long its answer may take.
         key: where in the store its envelope is, if it was too large.
         recalled: nobody waits for it any more.
+        timeout: seconds that each of them may run; None for as long as the function may.
+        once: none of them may run twice.
     """
 
-    __slots__ = ("calls", "flight", "key", "recalled", "seconds")
+    __slots__ = ("calls", "flight", "key", "once", "recalled", "seconds", "timeout")
 
     def __init__(self, envelope: Envelope) -> None:
         plan = envelope.plan
@@ -35,6 +37,8 @@ class Held:
         self.seconds: float = min(FUNCTION_SECONDS, longest) + GRACE_SECONDS
         self.key: str | None = None
         self.recalled = False
+        self.timeout: float | None = plan.timeout
+        self.once: bool = plan.prompt
 
     def unanswered(self, outcome: Outcome) -> list[int]:
         """Return the positions that an outcome doesn't answer."""

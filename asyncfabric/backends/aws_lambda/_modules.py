@@ -47,7 +47,7 @@ class Modules:
             self._present.update(needed)
         if parcel.archive is None:
             return None
-        await self._cargo.store_code(parcel.archive.digest, parcel.archive.data)
+        await self._cargo.store_archive(parcel.archive.digest, parcel.archive.data)
         return parcel.archive.digest
 
 

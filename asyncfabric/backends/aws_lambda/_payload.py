@@ -39,11 +39,11 @@ def from_body(body: bytes | bytearray, function: str) -> tuple[int, list[memoryv
             data = bytearray(data)
         return unpack(data)
     except (Base64Error, WireError) as error:
-        msg = f"the answer of function {function} can't be read: {error}; {_REDEPLOY}"
+        msg = f"the answer of function {function} can't be read: {error}; {REDEPLOY}"
         raise VersionMismatch(msg) from error
 
 
-_REDEPLOY = "publish the function that fits this driver: asyncfabric deploy"
+REDEPLOY = "publish the function that fits this driver: asyncfabric deploy"
 
 
 def _refusal(body: bytes | bytearray, function: str) -> Exception:
@@ -51,17 +51,17 @@ def _refusal(body: bytes | bytearray, function: str) -> Exception:
         told: Any = json.loads(body)
     except ValueError:
         told = None
-    if not isinstance(told, dict) or "asyncfabric" not in told:
+    answer: dict[str, Any] = told if isinstance(told, dict) else {}
+    if "asyncfabric" not in answer:
         return ConfigurationError(
             f"function {function} is no worker of asyncfabric: it answered {bytes(body[:100])!r}; "
             f"give lambda:// the name of a deployed family, or deploy one: asyncfabric deploy"
         )
-    answer: dict[str, Any] = told
     wire, python = answer.get("wire"), answer.get("python")
     reason = f"function {function} refused to serve: {answer.get('reason')}"
     if (wire, python) == (WIRE_VERSION, PYTHON):
-        return DeploymentError(f"{reason}; {_REDEPLOY}")
+        return DeploymentError(f"{reason}; {REDEPLOY}")
     return VersionMismatch(
         f"{reason}. It has wire version {wire} and Python {python}, this driver {WIRE_VERSION} and "
-        f"{PYTHON}; {_REDEPLOY}"
+        f"{PYTHON}; {REDEPLOY}"
     )

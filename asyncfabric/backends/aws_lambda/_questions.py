@@ -50,8 +50,10 @@ class Questions:
                 raise await self._connection.explain(fault)
             chance = random.random()  # noqa: S311 - jitter
             if fault.kind == "throttle":
+                if (error := await self._connection.forbidden(fault)) is not None:
+                    raise error
                 throttles.throttled(loop.time(), 0, chance, fault.retry_after)
-                if throttles.is_hopeless(loop.time()):
+                if throttles.is_hopeless(loop.time(), 0):
                     raise fault.error
                 await asyncio.sleep(throttles.opens - loop.time())
                 continue

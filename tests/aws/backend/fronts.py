@@ -1,6 +1,6 @@
 """Fronts of a test's own, and what tests of several modules look at."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,17 @@ def sure_sdk() -> None:
 async def settled(front: LambdaFront) -> None:
     """Wait until nothing runs any more and every connection is closed at both ends."""
     await front.until(lambda counters: counters.running == 0)
-    web: Any = front._service._web
-    await until(lambda: not web.connections)
+    service: Any = front._service
+    await until(lambda: not service._web.connections)
 
 
 @asynccontextmanager
 async def cloud(
     *, storage: str | None = None, concurrency: int | None = 4, options: Any = None, **settings: Any
-) -> AsyncIterator[tuple[LambdaFront, af.Fabric]]:
+) -> AsyncGenerator[tuple[LambdaFront, Any]]:
     """Open a front of the test's own, and a Fabric on it."""
-    async with (
-        LambdaFront(**settings) as front,
-        af.Fabric(
-            front.backend, storage=storage, max_concurrency=concurrency, **(options or {})
-        ) as fabric,
-    ):
+    given: Any = {"storage": storage, "max_concurrency": concurrency, **(options or {})}
+    async with LambdaFront(**settings) as front, af.Fabric(front.backend, **given) as fabric:
         yield front, fabric
 
 

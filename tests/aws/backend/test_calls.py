@@ -24,32 +24,32 @@ def make_square() -> Any:
     return square
 
 
-async def test_map(fabric: af.Fabric, front: LambdaFront) -> None:
+async def test_map(fabric: Any, front: LambdaFront) -> None:
     executions = front.counters.executions
     assert await fabric.map(make_square(), range(20)) == [x * x for x in range(20)]
     assert 1 <= front.counters.executions - executions <= 20
 
 
-async def test_nothing_to_do(fabric: af.Fabric, front: LambdaFront) -> None:
+async def test_nothing_to_do(fabric: Any, front: LambdaFront) -> None:
     requests = front.counters.requests
     assert await fabric.map(make_square(), []) == []
     assert front.counters.requests == requests
 
 
-async def test_submit(fabric: af.Fabric) -> None:
+async def test_submit(fabric: Any) -> None:
     call = fabric.submit(lambda x, *, y: (x, y), 7, y="why")
     assert await call == (7, "why")
 
 
-async def test_starmap(fabric: af.Fabric) -> None:
+async def test_starmap(fabric: Any) -> None:
     assert await fabric.starmap(lambda x, y: x - y, [(5, 3), (1, 2)]) == [2, -1]
 
 
-async def test_a_stream_in_order(fabric: af.Fabric) -> None:
+async def test_a_stream_in_order(fabric: Any) -> None:
     assert [x async for x in fabric.map(make_square(), range(30))] == [x * x for x in range(30)]
 
 
-async def test_a_stream_as_completed(fabric: af.Fabric) -> None:
+async def test_a_stream_as_completed(fabric: Any) -> None:
     async def inputs() -> Any:
         for x in range(10):
             yield x
@@ -58,7 +58,7 @@ async def test_a_stream_as_completed(fabric: af.Fabric) -> None:
     assert sorted(found) == [x * x for x in range(10)]
 
 
-async def test_as_completed(fabric: af.Fabric) -> None:
+async def test_as_completed(fabric: Any) -> None:
     found = {
         call.index: (call.input, call.result())
         async for call in af.as_completed(fabric.map(make_square(), [5, 6, 7]))
@@ -66,7 +66,7 @@ async def test_as_completed(fabric: af.Fabric) -> None:
     assert found == {0: (5, 25), 1: (6, 36), 2: (7, 49)}
 
 
-async def test_coroutine_functions_run_together(fabric: af.Fabric, front: LambdaFront) -> None:
+async def test_coroutine_functions_run_together(fabric: Any, front: LambdaFront) -> None:
     """Each waits for the other, so one invocation has to run both."""
 
     async def meet(x: int) -> int:
@@ -75,14 +75,14 @@ async def test_coroutine_functions_run_together(fabric: af.Fabric, front: Lambda
 
         here = builtins.__dict__.setdefault("_here", set())
         here.add(x)
-        while len(here) < 2:
+        while len(here) < 2:  # noqa: ASYNC110 - the other one is no task of this
             await asyncio.sleep(0)
         return x
 
     assert await fabric.map(meet, [1, 2], chunksize=2) == [1, 2]
 
 
-async def test_ask_and_tell(fabric: af.Fabric) -> None:
+async def test_ask_and_tell(fabric: Any) -> None:
     """The next input depends on the last result: an invocation leaves although it isn't full."""
     told: asyncio.Queue[int] = asyncio.Queue()
 
@@ -100,7 +100,7 @@ async def test_ask_and_tell(fabric: af.Fabric) -> None:
     assert seen == [4, 16, 256, 65536]
 
 
-async def test_an_own_exception(fabric: af.Fabric) -> None:
+async def test_an_own_exception(fabric: Any) -> None:
     def fail(x: int) -> int:
         raise LookupError("no such thing", x)
 
@@ -116,14 +116,14 @@ async def test_an_own_exception(fabric: af.Fabric) -> None:
     assert len(request) == 36
 
 
-async def test_exceptions_among_results(fabric: af.Fabric) -> None:
+async def test_exceptions_among_results(fabric: Any) -> None:
     found = await fabric.map(lambda x: 6 // x, [1, 0, 3], return_exceptions=True)
     assert [found[0], found[2]] == [6, 2]
     assert isinstance(found[1], ZeroDivisionError)
 
 
 @pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "StopIteration"])
-async def test_what_can_not_be_raised_here(fabric: af.Fabric, front: LambdaFront, name: str) -> None:
+async def test_what_can_not_be_raised_here(fabric: Any, front: LambdaFront, name: str) -> None:
     errors = front.counters.function_errors
 
     def leave() -> None:
@@ -136,7 +136,7 @@ async def test_what_can_not_be_raised_here(fabric: af.Fabric, front: LambdaFront
     assert front.counters.function_errors == errors  # the worker lives
 
 
-async def test_logs(fabric: af.Fabric) -> None:
+async def test_logs(fabric: Any) -> None:
     def talk(x: int) -> int:
         import logging
         import sys
@@ -154,7 +154,7 @@ async def test_logs(fabric: af.Fabric) -> None:
         assert f"out {3 - call.result()}" not in call.logs
 
 
-async def test_attempts(fabric: af.Fabric) -> None:
+async def test_attempts(fabric: Any) -> None:
     def work(x: int) -> int:
         import time
 
@@ -172,7 +172,7 @@ async def test_attempts(fabric: af.Fabric) -> None:
     assert attempt.worker.startswith("request ")
 
 
-async def test_an_attempt_that_is_repeated(fabric: af.Fabric) -> None:
+async def test_an_attempt_that_is_repeated(fabric: Any) -> None:
     def at_last() -> int:
         attempt = af.current().attempt
         if attempt < 3:
@@ -190,7 +190,7 @@ async def test_an_attempt_that_is_repeated(fabric: af.Fabric) -> None:
     ]
 
 
-async def test_current(fabric: af.Fabric) -> None:
+async def test_current(fabric: Any) -> None:
     def look(_: str) -> Any:
         import time
 
@@ -207,25 +207,25 @@ async def test_current(fabric: af.Fabric) -> None:
         assert rest == [index, 1, f"{job}/{index}", fabric.store.url, 5]
 
 
-async def test_the_deadline_is_300_seconds_by_default(fabric: af.Fabric) -> None:
+async def test_the_deadline_is_300_seconds_by_default(fabric: Any) -> None:
     def left() -> float:
         import time
 
-        return af.current().deadline - time.time()  # type: ignore[operator]
+        return af.current().deadline - time.time()
 
     assert 200 < await fabric.submit(left) <= 300
 
 
-async def test_no_timeout_is_that_of_the_function(fabric: af.Fabric) -> None:
+async def test_no_timeout_is_that_of_the_function(fabric: Any) -> None:
     def left() -> float:
         import time
 
-        return af.current().deadline - time.time()  # type: ignore[operator]
+        return af.current().deadline - time.time()
 
     assert 800 < await fabric.with_options(timeout=None).submit(left) < 900
 
 
-async def test_random_numbers_are_those_of_every_backend(fabric: af.Fabric) -> None:
+async def test_random_numbers_are_those_of_every_backend(fabric: Any) -> None:
     def draw(_: int) -> float:
         return float(af.current().rng().standard_normal())
 
@@ -235,7 +235,7 @@ async def test_random_numbers_are_those_of_every_backend(fabric: af.Fabric) -> N
     assert len(set(there)) == 6
 
 
-async def test_the_environment_is_in_force_while_calls_run(fabric: af.Fabric) -> None:
+async def test_the_environment_is_in_force_while_calls_run(fabric: Any) -> None:
     def read() -> str | None:
         import os
 
@@ -245,30 +245,30 @@ async def test_the_environment_is_in_force_while_calls_run(fabric: af.Fabric) ->
     assert await fabric.submit(read) is None
 
 
-async def test_shared_values(fabric: af.Fabric) -> None:
+async def test_shared_values(fabric: Any) -> None:
     table = np.arange(10)
     found = await fabric.map(lambda x, *, table: int(table[x]), [3, 4], shared={"table": table})
     assert found == [3, 4]
 
 
-async def test_refs(fabric: af.Fabric) -> None:
+async def test_refs(fabric: Any) -> None:
     ref = await fabric.put([1, 2, 3])
     assert await fabric.submit(sum, ref) == 6
     assert await fabric.map(sum, [ref, [4, 5]]) == [6, 9]
 
 
-async def test_results_by_reference(fabric: af.Fabric) -> None:
+async def test_results_by_reference(fabric: Any) -> None:
     refs = await fabric.map(lambda x: "x" * x, [3, 4], results="ref")
     assert all(isinstance(ref, af.Ref) for ref in refs)
     assert [await ref.get() for ref in refs] == ["xxx", "xxxx"]
     assert await fabric.submit(len, refs[1]) == 4
 
 
-async def test_what_can_not_be_sent(fabric: af.Fabric) -> None:
+async def test_what_can_not_be_sent(fabric: Any) -> None:
     import threading
 
     with pytest.raises(af.SerializationError):
-        await fabric.submit(len, threading.Lock())  # type: ignore[arg-type]
+        await fabric.submit(len, threading.Lock())
 
     def lock() -> Any:
         import threading
@@ -314,7 +314,7 @@ async def test_an_initializer_runs_once_in_an_environment() -> None:
         assert await fabric.submit(prepared, 0) == 1
 
 
-async def test_an_initializer_that_fails(fabric: af.Fabric) -> None:
+async def test_an_initializer_that_fails(fabric: Any) -> None:
     def prepare() -> None:
         raise LookupError("not today")
 
