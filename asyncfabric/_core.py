@@ -44,7 +44,7 @@ class Core:
     ) -> None:
         self.backend = _backend(backend, limit)
         self._owns_store = not isinstance(storage, ObjectStore)
-        self.store = _store(storage)
+        self.store = _store(storage, self.backend)
         self.limit = limit
         self.max_pending = max_pending
         self.observers: list[Observer] = []
@@ -179,7 +179,7 @@ def _backend(backend: Any, limit: int | None) -> Backend:  # noqa: ANN401 - the 
     return open_backend(backend or os.environ.get("ASYNCFABRIC_BACKEND") or "local://", limit)
 
 
-def _store(storage: ObjectStore | str | None) -> ObjectStore:
+def _store(storage: ObjectStore | str | None, backend: Backend) -> ObjectStore:
     if storage is None:
         storage = os.environ.get("ASYNCFABRIC_STORAGE") or None
     if storage is None:
@@ -187,6 +187,10 @@ def _store(storage: ObjectStore | str | None) -> ObjectStore:
     if isinstance(storage, str) and storage.lower().startswith("s3://") and not in_worker():
         # With the driver's credentials, whatever they are; a worker has those of its environment.
         from .aws._s3 import open_s3_store
+        from .backends.aws_lambda import LambdaBackend
 
-        return open_s3_store(storage)
+        if not isinstance(backend, LambdaBackend):
+            return open_s3_store(storage)
+        settings = backend.settings
+        return open_s3_store(storage, region=settings.region, profile=settings.profile)
     return open_store(storage)

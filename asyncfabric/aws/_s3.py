@@ -26,7 +26,13 @@ class SessionStore(S3Store):
     owner, so that workers which open it check the same.
     """
 
-    def __init__(self, address: Address, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        session: Session | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+    ) -> None:
         """Without a session, the store has its own and closes it."""
         super().__init__(
             address.bucket,
@@ -37,8 +43,8 @@ class SessionStore(S3Store):
             credentials=self._current,
         )
         self._own: bool = session is None
-        region = address.region or (_SOME_REGION if address.endpoint_url else None)
-        self._session: Session = session or Session(region=region)
+        region = address.region or region or (_SOME_REGION if address.endpoint_url else None)
+        self._session: Session = session or Session(region=region, profile=profile)
         self._given: Credentials | None = None
 
     async def aclose(self) -> None:
@@ -76,17 +82,25 @@ class SessionStore(S3Store):
         return credentials
 
 
-def open_s3_store(url: str, *, session: Session | None = None) -> SessionStore:
+def open_s3_store(
+    url: str,
+    *,
+    session: Session | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+) -> SessionStore:
     """Return the driver's store for an `s3://` URL. Nothing is read or written yet.
 
     Args:
         url: `s3://BUCKET/PREFIX?region=..&endpoint_url=..&owner=..`
-        session: who we are; by default the store has a session of its own.
+        session: who we are; by default the store has a session of its own, of:
+        region: where the bucket is, if the URL doesn't say it;
+        profile: section of the AWS configuration that credentials are taken from.
 
     Raises:
         ConfigurationError: an unknown option, a password, a part that can't be.
     """
-    return SessionStore(parse_address(url, urlsplit(url)), session)
+    return SessionStore(parse_address(url, urlsplit(url)), session, region, profile)
 
 
 def _elsewhere(endpoint: str) -> str | None:
