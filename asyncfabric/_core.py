@@ -98,7 +98,8 @@ class Core:
         """Return what is known of a function's speed, from earlier fan-outs too."""
         pace = self._paces.get(digest)
         if pace is None:
-            pace = self._paces[digest] = Pace(self.backend.traits.worth)
+            traits = self.backend.traits
+            pace = self._paces[digest] = Pace(traits.worth, traits.inline)
             if len(self._paces) > _PACES_KEPT:
                 self._paces.popitem(last=False)
         return pace

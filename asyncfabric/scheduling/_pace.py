@@ -7,6 +7,8 @@ INVOCATION_SECONDS = 0.002
 0.1 ms locally) a small share."""
 INVOCATION_BYTES = 1024 * 1024
 """Inputs are not packed together past this many bytes."""
+CARRIED_SHARE = 0.75
+"""Of what an invocation can carry: sizes vary, and code goes along."""
 MOST_CALLS = 4096
 """Calls in one invocation at most."""
 GROWTH = 8
@@ -34,6 +36,7 @@ class Pace:
 
     Args:
         worth: seconds of work worth one invocation.
+        carries: bytes of inputs, and of results, that an invocation can carry itself; None for any.
 
     Attributes:
         seconds: one call keeps its worker busy for so long, overhead included; processor time for
@@ -42,10 +45,19 @@ class Pace:
         result_bytes: size of a result on the wire.
     """
 
-    __slots__ = ("_chunk", "_measured", "_worth", "input_bytes", "result_bytes", "seconds")
+    __slots__ = (
+        "_carries",
+        "_chunk",
+        "_measured",
+        "_worth",
+        "input_bytes",
+        "result_bytes",
+        "seconds",
+    )
 
-    def __init__(self, worth: float = INVOCATION_SECONDS) -> None:
+    def __init__(self, worth: float = INVOCATION_SECONDS, carries: int | None = None) -> None:
         self._worth = worth
+        self._carries = carries
         self.seconds: float | None = None
         self.input_bytes: float = 0.0
         self.result_bytes: float = 0.0
@@ -82,6 +94,10 @@ class Pace:
             calls = int(self._worth / max(self.seconds, _LEAST_SECONDS))
             if self.input_bytes:
                 calls = min(calls, int(INVOCATION_BYTES / self.input_bytes))
+            if self._carries is not None:
+                # What is larger takes two requests to the store; another invocation costs less.
+                size = max(self.input_bytes, self.result_bytes, 1.0)
+                calls = min(calls, int(CARRIED_SHARE * self._carries / size))
             chunk = max(1, min(calls, MOST_CALLS, GROWTH * self._measured))
         self._chunk = chunk
         return chunk

@@ -97,3 +97,24 @@ def test_policies_that_make_no_sense() -> None:
         Retry(base=-1.0)
     with pytest.raises(ValueError, match=r"cap=-0\.5"):
         Retry(cap=-0.5)
+
+
+@pytest.mark.parametrize("side", ["input", "result"])
+def test_what_goes_together_can_be_carried(side: str) -> None:
+    pace = Pace(10.0, carries=100_000)
+    for _ in range(40):
+        calls = pace.chunk()
+        pace.sent(calls, 4000 * calls if side == "input" else calls)
+        pace.ran(calls, 1e-3 * calls, 4000 * calls if side == "result" else calls)
+    assert 10 < pace.chunk() < 25
+    small = Pace(10.0, carries=100_000)
+    for _ in range(40):
+        small.ran(small.chunk(), 1e-3 * small.chunk(), small.chunk())
+    assert small.chunk() == MOST_CALLS
+
+
+def test_one_call_goes_however_large_it_is() -> None:
+    pace = Pace(10.0, carries=100)
+    pace.sent(1, 1_000_000)
+    pace.ran(1, 1e-3, 1_000_000)
+    assert pace.chunk() == 1

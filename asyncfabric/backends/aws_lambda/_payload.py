@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncfabric._exceptions import ConfigurationError, DeploymentError, VersionMismatch
 from asyncfabric_runtime import PYTHON, WIRE_VERSION, WireError
@@ -51,7 +51,7 @@ def _refusal(body: bytes | bytearray, function: str) -> Exception:
         told: Any = json.loads(body)
     except ValueError:
         told = None
-    answer: dict[str, Any] = told if isinstance(told, dict) else {}
+    answer = cast("dict[str, Any]", told if isinstance(told, dict) else {})
     if "asyncfabric" not in answer:
         return ConfigurationError(
             f"function {function} is no worker of asyncfabric: it answered {bytes(body[:100])!r}; "

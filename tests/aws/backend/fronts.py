@@ -28,11 +28,18 @@ async def settled(front: LambdaFront) -> None:
 
 @asynccontextmanager
 async def cloud(
-    *, storage: str | None = None, concurrency: int | None = 4, options: Any = None, **settings: Any
+    *,
+    storage: str | None = None,
+    concurrency: int | None = 4,
+    options: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[tuple[LambdaFront, Any]]:
     """Open a front of the test's own, and a Fabric on it."""
-    given: Any = {"storage": storage, "max_concurrency": concurrency, **(options or {})}
-    async with LambdaFront(**settings) as front, af.Fabric(front.backend, **given) as fabric:
+    given: dict[str, Any] = {"storage": storage, "max_concurrency": concurrency}
+    async with (
+        LambdaFront(**settings) as front,
+        af.Fabric(front.backend, **given, **options or {}) as fabric,
+    ):
         yield front, fabric
 
 
