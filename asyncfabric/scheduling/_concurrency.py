@@ -11,6 +11,8 @@ PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 20.0
 GIVE_UP_SECONDS = 60.0
 """Throttling without a single success for so long is no passing state."""
+LONG_AGO_SECONDS = 60.0
+"""What was throttled so long ago, with nothing tried since, says nothing about now."""
 
 
 class Concurrency:
@@ -71,8 +73,8 @@ class Concurrency:
             chance: a random number from [0, 1).
             retry_after: seconds to wait, if the service said so; more than 20 are too many.
         """
-        if self._since is None or now - self._last > GIVE_UP_SECONDS:
-            self._since = now  # what was throttled long ago says nothing
+        if self._since is None or now - self._last > LONG_AGO_SECONDS:
+            self._since = now
         self._last = now
         self._steady = 0
         self.limit = max(1.0, min(self.limit, float(in_flight)))

@@ -341,16 +341,16 @@ class LambdaBackend:
         now = self._loop.time()
         chance = random.random()  # noqa: S311 - jitter
         self._concurrency.throttled(now, len(self._held), chance, fault.retry_after)
-        if self._concurrency.is_hopeless(now, len(self._held)):
-            self._receiver.on_refused(held.flight, fault.error)
-            return
-        self._receiver.on_returned(held.flight, None)
         opens = self._concurrency.opens
         if opens > now and opens != self._opens:
             if self._opening is not None:
                 self._opening.cancel()
             self._opens = opens
             self._opening = self._loop.call_at(opens, self._opened_again)
+        if self._concurrency.is_hopeless(now, len(self._held)):
+            self._receiver.on_refused(held.flight, fault.error)
+        else:
+            self._receiver.on_returned(held.flight, None)
 
     def _opened_again(self) -> None:
         self._opening = None

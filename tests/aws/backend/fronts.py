@@ -28,17 +28,13 @@ async def settled(front: LambdaFront) -> None:
 
 @asynccontextmanager
 async def cloud(
-    *,
-    storage: str | None = None,
-    concurrency: int | None = 4,
-    options: dict[str, Any] | None = None,
-    **settings: Any,
+    *, concurrency: int | None = 4, options: Any = None, **settings: Any
 ) -> AsyncGenerator[tuple[LambdaFront, Any]]:
     """Open a front of the test's own, and a Fabric on it."""
-    given: dict[str, Any] = {"storage": storage, "max_concurrency": concurrency}
+    given: Any = options or {}
     async with (
         LambdaFront(**settings) as front,
-        af.Fabric(front.backend, **given, **options or {}) as fabric,
+        af.Fabric(front.backend, max_concurrency=concurrency, **given) as fabric,
     ):
         yield front, fabric
 
