@@ -208,7 +208,10 @@ class Dispatcher:
         seconds = None if pace.seconds is None else pace.seconds * flight.left
         if self.observers:
             self._tell(InvocationLaunched(run.plan.job, number, flight.left))
-        self.backend.launch(envelope, run.code, seconds)
+        try:
+            self.backend.launch(envelope, run.code, seconds)
+        except Exception as error:  # noqa: BLE001 - a backend's bug must not leave a map waiting
+            self.on_refused(number, error)
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -255,8 +258,7 @@ class Dispatcher:
         alone: bool = False,
     ) -> None:
         """Take back calls that are launched again, uncharged."""
-        entry = self._flights.get(flight)
-        if entry is None:
+        if (entry := self._flights.get(flight)) is None:
             return
         due = self.now() + after if after else None
         self._take_back(flight, entry, positions, due, alone=alone)
@@ -294,17 +296,15 @@ class Dispatcher:
         ran: bool = True,
     ) -> None:
         """Charge the calls that a dead worker was at; send the others again, free."""
-        entry = self._flights.get(flight)
-        if entry is None:
+        if (entry := self._flights.get(flight)) is None:
             return
         run = entry.run
         charged = entry.left if running is None else len(running)
         # A timeout is not repeated when the worker itself tells of it either.
         again = retryable and not isinstance(error, AttemptTimeout)
         if not run.over:
-            if running is None:
-                running = run.fan_out.flights.open_positions(flight)
-            for position in running:
+            open_ = run.fan_out.flights.open_positions(flight) if running is None else running
+            for position in open_:
                 own = type(error)(*error.args)  # each call's error gets a note of its own
                 run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
         self._land(flight, entry, charged)
