@@ -237,7 +237,9 @@ class Run:
             record=record,
         )
         self.set_alarm()
-        if not blocks and fan_out.failure(index) is None:
+        repeated = not blocks and fan_out.failure(index) is None
+        # What has no record, the call itself can't tell; an input that can't be sent is no attempt.
+        if repeated or (record is None and (ran or retryable)):
             attempt = (
                 record.attempt(len(record.run), number, error)
                 if record is not None
