@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
+from asyncfabric.backends._inline import InlineBackend
+from asyncfabric_runtime import Envelope
 from tests.api.until import take, until, untyped
 from tests.api.work import fail, mark_and_wait_async, note, noted, odd_fails, square
 
@@ -328,3 +330,16 @@ async def test_as_completed_of_calls(fabric: af.Fabric) -> None:
             await asyncio.sleep(0)
 
     assert sorted([call.result() async for call in af.as_completed(more())]) == [0, 1, 4, 9]
+
+
+class _Unready(InlineBackend):
+    def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:
+        raise ArithmeticError("a bug of the backend's")
+
+
+async def test_a_bug_of_a_backend_ends_the_map() -> None:
+    async with af.Fabric(_Unready()) as fabric:
+        with pytest.raises(ArithmeticError, match="bug of the backend"):
+            await fabric.map(square, range(3))
+        with pytest.raises(ArithmeticError, match="bug of the backend"):
+            await fabric.submit(square, 3)
