@@ -128,6 +128,7 @@ class Launch:
     ) -> None:
         settings, traits = self._settings, self._core.backend.traits
         function = code[0]
+        small = {each.digest: each.data for each in code if len(each.data) <= traits.riding}
         self.fan_out.pace = self._core.pace(function.digest)
         run.plan = Plan(
             job=self.job,
@@ -144,8 +145,9 @@ class Launch:
             prompt=not settings.idempotent,
             archive=archive,
             inline=traits.inline,
+            code=small,
         )
-        run.code = {shipped.digest: shipped.data for shipped in code}
+        run.code = {each.digest: each.data for each in code if each.digest not in small}
         run.prepare = None
         run.dispatcher.join(run)
 

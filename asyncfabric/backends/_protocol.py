@@ -24,6 +24,8 @@ class Traits(NamedTuple):
         prepares: `prepare` has something to do before a function's first invocation.
         worth: seconds of work worth one invocation.
         timeout: seconds an attempt may run, unless an option says so; None for no limit.
+        riding: bytes of a packed function that goes along with every invocation, because nobody
+            knows what the worker has.
         inline: bytes an answer may carry; a larger one goes through the store. None for any.
     """
 
@@ -34,6 +36,7 @@ class Traits(NamedTuple):
     prepares: bool = False
     worth: float = 0.002
     timeout: float | None = None
+    riding: int = 0
     inline: int | None = None
 
 

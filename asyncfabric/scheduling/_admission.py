@@ -58,6 +58,7 @@ class Admission(Generic[F]):
         self.in_flight: int = 0
         self._now = 0.0
         self._awake = 0
+        self._displaced: F | None = None
         self._numbers = 0
         self._shares: dict[F, _Share[F]] = {}
         # By virtual time, then by number, so that turns themselves are never compared.
@@ -94,6 +95,7 @@ class Admission(Generic[F]):
         if share is None or share.turn is not None:
             return False
         share.virtual = max(share.virtual, self._now)
+        self._put_in_place()
         self._awake += 1
         self._line_up(fan_out, share)
         return True
@@ -155,6 +157,15 @@ class Admission(Generic[F]):
     def _charge(self, fan_out: F, share: _Share[F], work: float) -> None:
         share.virtual += work / share.weight
         if share.turn is not None:
+            # Alone, it is first wherever it stands: it is put in its place when another one comes.
+            self._displaced = fan_out
+            if self._awake > 1:
+                self._put_in_place()
+
+    def _put_in_place(self) -> None:
+        fan_out, self._displaced = self._displaced, None
+        share = None if fan_out is None else self._shares.get(fan_out)
+        if fan_out is not None and share is not None and share.turn is not None:
             share.turn.fan_out = None
             self._line_up(fan_out, share)
 

@@ -35,6 +35,7 @@ _PLAN_FIELDS = (
     "python",
     "archive",
     "inline",
+    "code",
 )
 
 
@@ -57,6 +58,7 @@ class Plan:
         python: the driver's Python version: functions by value are bytecode.
         archive: digest of the archive of the user's own modules; None where the worker has them.
         inline: bytes that an answer may carry; a larger one goes through the store. None for any.
+        code: small packed functions, by digest, where a driver can't know what its worker has.
 
     A plan is not changed once it is made. These classes are written out: `dataclasses` would cost a
     worker 9 ms of its start.
@@ -82,6 +84,7 @@ class Plan:
         python: str = PYTHON,
         archive: str | None = None,
         inline: int | None = None,
+        code: Mapping[str, bytes] | None = None,
     ) -> None:
         self.job = job
         self.function = function
@@ -98,6 +101,7 @@ class Plan:
         self.python = python
         self.archive = archive
         self.inline = inline
+        self.code: Mapping[str, bytes] = code or {}
         self._packed = b""
 
     def __eq__(self, other: object) -> bool:
@@ -114,6 +118,7 @@ class Plan:
         if not self._packed:
             values = {name: getattr(self, name) for name in _PLAN_FIELDS}
             values["shared"] = dict(self.shared)
+            values["code"] = dict(self.code)
             values["env"] = None if self.env is None else dict(self.env)
             self._packed = dump_head(values)
         return self._packed

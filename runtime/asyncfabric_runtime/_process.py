@@ -73,7 +73,15 @@ class Process:
             self._code.put(name, bytes(data))
         plan = envelope.plan
         needed = [plan.function] if plan.initializer is None else [plan.function, plan.initializer]
-        return [name for name in needed if name not in self._functions and name not in self._code]
+        lacking: list[str] = []
+        for name in needed:
+            if name in self._functions or name in self._code:
+                continue
+            if name in plan.code:
+                self._code.put(name, plan.code[name])
+            else:
+                lacking.append(name)
+        return lacking
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep code that was fetched from the store."""

@@ -47,6 +47,9 @@ LANES = 100
 """Invocations at once, unless `max_concurrency` says otherwise."""
 WORTH_SECONDS = 0.5
 """Work worth one invocation: a warm one costs some 20 ms apart from the work."""
+RIDING_BYTES = 8 * 1024
+"""A function of so many bytes rides in every envelope: that costs less than asking whether the
+worker that Lambda chooses has it."""
 TIMEOUT_SECONDS = 300.0
 """An attempt's timeout, unless an option says otherwise."""
 CLEANUP_SECONDS = 5.0
@@ -70,6 +73,7 @@ class LambdaBackend:
             prepares=True,
             worth=WORTH_SECONDS,
             timeout=TIMEOUT_SECONDS,
+            riding=RIDING_BYTES,
             inline=settings.inline,
         )
         self._settings = settings
@@ -182,9 +186,7 @@ class LambdaBackend:
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Invoke the function; through the store where the envelope is large or code is new."""
         held = self._held[envelope.flight] = Held(envelope)
-        envelope.attachments, missing = self._cargo.load(
-            code, envelope.plan.archive, envelope.flight
-        )
+        missing = self._cargo.missing(code, envelope.plan.archive, envelope.flight)
         frame = envelope.to_frame()
         size = _size(frame)
         if missing or size > self._settings.inline:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from asyncfabric_storage import ObjectStore
     from asyncfabric_storage._buffers import Buffer
 
-RIDING_BYTES = 8 * 1024
-"""Code of so many bytes rides in every envelope: sending it costs less than asking whether the
-worker that Lambda chooses has it."""
+_NOTHING: dict[str, bytes] = {}
 _LARGE = 1024 * 1024
 """What is larger is hashed and copied outside the loop."""
 
@@ -37,7 +35,7 @@ class Cargo:
         self._rounds: dict[str, int] = {}
         self._storing: dict[str, asyncio.Task[None]] = {}
         self._archives: dict[str, bytes] = {}
-        self._ridden: tuple[Mapping[str, bytes], dict[str, Buffer]] = {}, {}
+        self._settled: Mapping[str, bytes] | None = None
         self._flight = 0
 
     async def aclose(self) -> None:
@@ -50,25 +48,19 @@ class Cargo:
 
     # -- code: stored once, under its digest ----------------------------------------------------
 
-    def load(
+    def missing(
         self, code: Mapping[str, bytes], archive: str | None, flight: int
-    ) -> tuple[dict[str, Buffer], dict[str, bytes]]:
-        """Return what goes along with every invocation, and what has to be stored before it."""
+    ) -> dict[str, bytes]:
+        """Return what has to be stored before an invocation can be sent."""
         self._flight = flight
-        if code is self._ridden[0]:
-            return self._ridden[1], {}  # as for the invocation before
-        riding: dict[str, Buffer] = {}
-        missing: dict[str, bytes] = {}
-        for name, data in code.items():
-            if len(data) <= RIDING_BYTES:
-                riding[name] = data
-            elif name not in self._stored:
-                missing[name] = data
+        if code is self._settled:
+            return _NOTHING  # as for the invocation before
+        missing = {name: data for name, data in code.items() if name not in self._stored}
         if archive in self._archives and archive not in self._stored:
             missing[archive] = self._archives[archive]
         if not missing:
-            self._ridden = code, riding
-        return riding, missing
+            self._settled = code
+        return missing
 
     async def store_archive(self, name: str, data: bytes) -> None:
         """Store an archive, and keep it for the case that somebody deletes it."""
@@ -103,7 +95,7 @@ class Cargo:
 
         Tells whether it is worth storing again.
         """
-        self._ridden = {}, {}
+        self._settled = None
         for name in names:
             stored_at = self._stored_at.get(name)
             if stored_at is None:
