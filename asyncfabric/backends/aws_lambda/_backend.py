@@ -188,7 +188,7 @@ class LambdaBackend:
         held = self._held[envelope.flight] = Held(envelope)
         missing = self._cargo.missing(code, envelope.plan.archive, envelope.flight)
         frame = envelope.to_frame()
-        size = _size(frame)
+        size = len(frame[0]) if len(frame) == 1 else _size(frame)
         if missing or size > self._settings.inline:
             self._later(self._launch_aside(held, envelope, missing, frame, size))
         else:
@@ -271,7 +271,7 @@ class LambdaBackend:
         if not outcome.lacks and (unrun := held.unanswered(outcome)):
             # No time was left for these within the function's own timeout.
             self._receiver.on_returned(held.flight, unrun)
-        size = _size(outcome.segments) + memoryview(segments[0]).nbytes
+        size = len(segments[0]) if len(segments) == 1 else _size(segments)
         self._receiver.on_outcome(outcome, worker, size)
 
     async def _fetch(self, held: Held, key: str, name: str, worker: str) -> None:
