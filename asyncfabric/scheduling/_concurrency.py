@@ -6,7 +6,7 @@ GAIN = 0.05
 """Each answer raises a limit that throttling has cut by so much,"""
 STEADY_ANSWERS = 20
 """and by 1 after so many answers without throttling: then it doubles as fast as they come."""
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.05
 """The first pause, at most, when everything was throttled; it doubles from one to the next."""
 LONGEST_PAUSE_SECONDS = 20.0
 GIVE_UP_SECONDS = 60.0

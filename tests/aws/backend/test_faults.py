@@ -9,7 +9,7 @@ import pytest
 
 import asyncfabric as af
 from asyncfabric.scheduling import _concurrency
-from asyncfabric.testing import Fault, Faults, FunctionSettings, LambdaFront, Limits
+from asyncfabric.testing import Fault, FunctionSettings, LambdaFront
 from tests.api.work import noted
 from tests.aws.backend.fronts import cloud
 
@@ -266,25 +266,3 @@ async def test_a_reserved_concurrency_of_a_few() -> None:
         reserve(front, fabric, 2)
         assert await fabric.map(lambda x: x, range(30), chunksize=1) == list(range(30))
         assert front.counters.peak == 2
-
-
-# by the seed
-
-
-@pytest.mark.parametrize("share", [0.05, 0.2])
-async def test_a_share_of_throttles(front: LambdaFront, share: float) -> None:
-    throttles = front.counters.throttles
-    front.inject(Faults(seed=3, throttled=share))
-    async with af.Fabric(front.backend, max_concurrency=4) as fabric:
-        calls = fabric.map(lambda x: x, range(400), chunksize=2)
-        assert await calls == list(range(400))
-    assert front.counters.throttles - throttles > 200 * share / 2
-
-
-async def test_an_account_with_less_than_max_concurrency() -> None:
-    limits = Limits(concurrency=5)
-    async with cloud(concurrency=50, limits=limits) as (front, fabric):
-        found = await fabric.map(lambda x: x, range(200), chunksize=1)
-        assert found == list(range(200))
-        assert front.counters.peak == 5
-        assert front.counters.throttles < 45 + 0.15 * 200
