@@ -188,7 +188,7 @@ class LambdaBackend:
         held = self._held[envelope.flight] = Held(envelope)
         missing = self._cargo.missing(code, envelope.plan.archive, envelope.flight)
         frame = envelope.to_frame()
-        size = len(frame[0]) if len(frame) == 1 else _size(frame)
+        size = _size(frame)
         if missing or size > self._settings.inline:
             self._later(self._launch_aside(held, envelope, missing, frame, size))
         else:
@@ -271,8 +271,7 @@ class LambdaBackend:
         if not outcome.lacks and (unrun := held.unanswered(outcome)):
             # No time was left for these within the function's own timeout.
             self._receiver.on_returned(held.flight, unrun)
-        size = len(segments[0]) if len(segments) == 1 else _size(segments)
-        self._receiver.on_outcome(outcome, worker, size)
+        self._receiver.on_outcome(outcome, worker, _size(segments))
 
     async def _fetch(self, held: Held, key: str, name: str, worker: str) -> None:
         receiver = self._receiver
@@ -372,7 +371,6 @@ class LambdaBackend:
 
 
 def _size(pieces: Sequence[Buffer]) -> int:
-    size = 0
-    for piece in pieces:
-        size += len(piece) if isinstance(piece, bytes) else memoryview(piece).nbytes
-    return size
+    if len(pieces) == 1:
+        return memoryview(pieces[0]).nbytes
+    return sum(memoryview(piece).nbytes for piece in pieces)
