@@ -1,3 +1,5 @@
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Answers that no worker of ours gives, and endpoints that are no Lambda."""
 
 import base64
@@ -65,7 +67,9 @@ def saying(body: bytes, status: int = 200, headers: dict[str, str] | None = None
 
     async def answer(request: web.Request) -> web.Response:
         await request.read()
-        return web.Response(body=body, status=status, headers=LAMBDA if headers is None else headers)
+        return web.Response(
+            body=body, status=status, headers=LAMBDA if headers is None else headers
+        )
 
     return answer
 
@@ -76,7 +80,20 @@ def framed(kind: int, head: object) -> bytes:
     return b'"' + base64.b64encode(frame) + b'"'
 
 
-GOOD_OUTCOME = (1, (0, 1), (None, [1]), b"\0" * 8, {}, {}, 0.0, (0.0,) * 5, False, 0, True, [])
+GOOD_OUTCOME: tuple[Any, ...] = (
+    1,
+    (0, 1),
+    (None, [1]),
+    b"\0" * 8,
+    {},
+    {},
+    0.0,
+    (0.0,) * 5,
+    False,
+    0,
+    True,
+    [],
+)
 
 
 @pytest.mark.parametrize(

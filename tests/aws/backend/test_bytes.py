@@ -1,4 +1,5 @@
-# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What goes through the store and what doesn't, by counting."""
 
 from pathlib import Path

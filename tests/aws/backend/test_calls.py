@@ -1,3 +1,5 @@
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Calls on Lambda: what a program sees is what it sees on its own machine."""
 
 import asyncio
@@ -211,7 +213,7 @@ async def test_the_deadline_is_300_seconds_by_default(fabric: Any) -> None:
     def left() -> float:
         import time
 
-        return af.current().deadline - time.time()
+        return (af.current().deadline or 0.0) - time.time()
 
     assert 200 < await fabric.submit(left) <= 300
 
@@ -220,7 +222,7 @@ async def test_no_timeout_is_that_of_the_function(fabric: Any) -> None:
     def left() -> float:
         import time
 
-        return af.current().deadline - time.time()
+        return (af.current().deadline or 0.0) - time.time()
 
     assert 800 < await fabric.with_options(timeout=None).submit(left) < 900
 
@@ -284,7 +286,7 @@ async def test_cold_is_the_first_invocation_of_an_environment(tmp_path: Path) ->
         return x
 
     async with cloud(concurrency=1) as (front, fabric):
-        calls = []
+        calls: list[Any] = []
         for x in range(3):
             calls.append(fabric.submit(work, x))
             await calls[-1]
@@ -305,7 +307,7 @@ async def test_an_initializer_runs_once_in_an_environment() -> None:
     def prepared(_: int) -> int:
         import builtins
 
-        return builtins.__dict__.get("_prepared", 0)
+        return int(builtins.__dict__.get("_prepared", 0))
 
     async with cloud(concurrency=1, options={"initializer": prepare}) as (front, fabric):
         assert await fabric.map(prepared, range(3), chunksize=1) == [1, 1, 1]

@@ -1,4 +1,5 @@
-# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Workers that die, alone and with others' calls in their invocation."""
 
 from pathlib import Path
@@ -84,7 +85,7 @@ async def test_too_much_memory() -> None:
 
         hoarded = []
         for _ in range(100):
-            hoarded.append(b"x" * 10_000_000)  # noqa: PERF401
+            hoarded.append(b"x" * 10_000_000)
             time.sleep(0.01)
         return len(hoarded)
 
@@ -136,13 +137,15 @@ async def test_a_poisoned_chunk(tmp_path: Path, size: int) -> None:
 
     retry = af.Retry(attempts=3, base=0)
     async with cloud(concurrency=2, options={"retry": retry}) as (front, fabric):
-        found: dict[int, Any] = {}
+        found: dict[Any, Any] = {}
         async for call in af.as_completed(fabric.map(work, range(16), chunksize=size)):
             found[call.input] = call
         poison = found.pop(5)
         assert isinstance(poison.exception(), af.WorkerCrashed)
         assert [each.number for each in poison.attempts] == [1, 2, 3]
-        assert {x: call.result() for x, call in found.items()} == {x: x for x in range(16) if x != 5}
+        assert {x: call.result() for x, call in found.items()} == {
+            x: x for x in range(16) if x != 5
+        }
         assert all([each.number for each in call.attempts] == [1] for call in found.values())
         marks = noted(tmp_path)
         assert marks["5"] == 4  # once with the others, then three times alone

@@ -1,4 +1,5 @@
-# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Throttling, errors of the service and lost answers, as calls see them."""
 
 import asyncio

@@ -1,4 +1,5 @@
-# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """How many invocations run at a time, and that nothing is lost when much goes wrong."""
 
 import asyncio
@@ -45,7 +46,7 @@ async def test_max_concurrency_is_reached() -> None:
             import uuid
 
             os.makedirs(place, exist_ok=True)  # noqa: PTH103
-            open(os.path.join(place, uuid.uuid4().hex), "x").close()  # noqa: PTH118, PTH123, SIM115
+            open(os.path.join(place, uuid.uuid4().hex), "x").close()  # noqa: PTH118, PTH123
             while len(os.listdir(place)) < 6:  # noqa: PTH208
                 time.sleep(0.01)
             return 1
@@ -89,7 +90,8 @@ async def test_a_share_of_throttles(front: LambdaFront, share: float) -> None:
     front.inject(Faults(seed=3, throttled=share))
     async with af.Fabric(front.backend, max_concurrency=4) as fabric:
         calls = [
-            call async for call in af.as_completed(fabric.map(lambda x: x, range(2000), chunksize=5))
+            call
+            async for call in af.as_completed(fabric.map(lambda x: x, range(2000), chunksize=5))
         ]
     assert sorted(call.result() for call in calls) == list(range(2000))
     assert all(len(call.attempts) == 1 for call in calls)
@@ -105,7 +107,8 @@ async def test_nothing_is_lost(front: LambdaFront) -> None:
     async with af.Fabric(front.backend, max_concurrency=4, retry=retry) as fabric:
         found = await fabric.map(lambda x: x * x, range(5000), chunksize=1)
         assert fabric._core.bind().in_flight == 0
-        assert not fabric._core.backend._held
+        backend: Any = fabric._core.backend
+        assert not backend._held
     assert found == [x * x for x in range(5000)]
     numbers = range(1 + requests, 1 + front.counters.requests)
     faulty = [fault for number in numbers if (fault := faults(number)) is not None]
@@ -119,8 +122,7 @@ async def test_nothing_is_lost_of_what_runs_twice() -> None:
     faults = Faults(seed=6, throttled=0.1, errors=0.05, lost=0.05, duplicated=0.1, reset=0.05)
     options = {"retry": af.Retry(attempts=8, base=0.001)}
     async with cloud(concurrency=3, faults=faults, options=options) as (front, fabric):
-        seen = []
-        async for call in af.as_completed(fabric.map(lambda x: -x, range(600), chunksize=2)):
-            seen.append((call.index, call.result()))
+        done = af.as_completed(fabric.map(lambda x: -x, range(600), chunksize=2))
+        seen = [(call.index, call.result()) async for call in done]
         assert sorted(seen) == [(x, -x) for x in range(600)]
         await front.until(lambda counters: counters.running == 0)

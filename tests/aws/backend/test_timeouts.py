@@ -1,6 +1,9 @@
-# pyright: reportUnknownLambdaType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnusedFunction=false
 """Timeouts: the worker keeps them, whatever the function does, and the billing stops."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from tests.aws.backend.fronts import cloud
 TIMEOUT = 0.3
 
 
-def run_on(way: str) -> Any:
+def run_on(way: str) -> Any:  # noqa: C901 - one function after another
     """Return a function that doesn't end by itself."""
 
     def sleep(x: int = 0) -> None:
@@ -28,18 +31,14 @@ def run_on(way: str) -> Any:
         import time
 
         while True:
-            try:
+            with contextlib.suppress(BaseException):
                 time.sleep(60)
-            except BaseException:  # noqa: BLE001, PERF203, S110
-                pass
 
     def swallow_once(x: int = 0) -> str:
         import time
 
-        try:
+        with contextlib.suppress(BaseException):
             time.sleep(60)
-        except BaseException:  # noqa: BLE001, S110
-            pass
         return "I went on"
 
     def hold_the_interpreter(x: int = 0) -> None:
@@ -75,10 +74,8 @@ def run_on(way: str) -> Any:
         import asyncio
 
         while True:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(60)
-            except asyncio.CancelledError:  # noqa: PERF203
-                pass
 
     return locals()[way]
 
