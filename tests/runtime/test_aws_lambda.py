@@ -223,6 +223,7 @@ class _Bomb:
         return (print, ("code ran",))
 
 
+UNKNOWN_PLAN: Any = (dump_head({"x": 1}), 1, (0, 1), 1, (None, [1]), [], {})
 GOOD = sent(envelope_for(double, [1]))
 
 
@@ -243,7 +244,7 @@ GOOD = sent(envelope_for(double, [1]))
         (text_of(HELLO, ["/"]), f"of kind {HELLO}"),
         (text_of(OUTCOME, ()), f"of kind {OUTCOME}"),
         (text_of(1, "an envelope?"), "another shape"),
-        (text_of(1, (dump_head({"x": 1}), 1, (0, 1), 1, (None, [1]), [], {})), "another shape"),
+        (text_of(1, UNKNOWN_PLAN), "another shape"),
         (text_of(SPILLED, "where?"), "can't read"),
         (text_of(SPILLED, ("k", "d", None)), "can't read"),
         (text_of(SPILLED, ("../k", "d", "file:///tmp")), "can't read the envelope"),

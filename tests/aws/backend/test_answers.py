@@ -244,7 +244,7 @@ async def test_a_handler_that_can_not_be_imported() -> None:
         member = fabric._core.backend._settings.member
         settings = FunctionSettings(handler="no_such_module.handler", memory=member.memory)
         front.register(member.function_name, settings)
-        with pytest.raises(af.DeploymentError, match="Runtime.ImportModuleError") as caught:
+        with pytest.raises(af.DeploymentError, match=r"Runtime\.ImportModuleError") as caught:
             await fabric.map(abs, range(20), chunksize=1)
         assert "asyncfabric deploy" in str(caught.value)
         assert front.counters.requests <= 2

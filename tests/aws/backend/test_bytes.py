@@ -153,17 +153,19 @@ async def test_arrays_are_writable(front: LambdaFront, store: CountingStore, len
 
 async def test_a_large_function_is_stored_once(store: CountingStore) -> None:
     function = big_function()
-    async with cloud(concurrency=None) as (front, _):
-        async with on(front, store, max_concurrency=2) as fabric:
-            assert await fabric.map(function, range(6), chunksize=1) == list(range(20_000, 20_006))
-            assert store.counts == {"put_if_absent": 1}
-            (key,) = stored(store)
-            warm = await fabric.submit(function, 1)
-            assert warm == 20_001
-            # A worker that has it doesn't look for it.
-            Path(store.root, key).unlink()
-            assert await fabric.map(function, range(4)) == list(range(20_000, 20_004))
-            assert store.counts == {"put_if_absent": 1}
+    async with (
+        cloud(concurrency=None) as (front, _),
+        on(front, store, max_concurrency=2) as fabric,
+    ):
+        assert await fabric.map(function, range(6), chunksize=1) == list(range(20_000, 20_006))
+        assert store.counts == {"put_if_absent": 1}
+        (key,) = stored(store)
+        warm = await fabric.submit(function, 1)
+        assert warm == 20_001
+        # A worker that has it doesn't look for it.
+        Path(store.root, key).unlink()
+        assert await fabric.map(function, range(4)) == list(range(20_000, 20_004))
+        assert store.counts == {"put_if_absent": 1}
 
 
 async def test_a_large_function_is_stored_once_by_two_drivers(
@@ -221,10 +223,12 @@ async def test_code_that_was_changed_is_not_run(store: CountingStore) -> None:
 
 
 async def test_shared_values_are_fetched_once_in_an_environment(store: CountingStore) -> None:
-    async with cloud(concurrency=None) as (front, _):
-        async with on(front, store, max_concurrency=1) as fabric:
-            shared = {"table": await fabric.put(list(range(10)))}
-            assert await fabric.map(lambda x, *, table: table[x], [1, 2], shared=shared) == [1, 2]
-            (key,) = stored(store)
-            Path(store.root, key).unlink()
-            assert await fabric.map(lambda x, *, table: table[x], [3], shared=shared) == [3]
+    async with (
+        cloud(concurrency=None) as (front, _),
+        on(front, store, max_concurrency=1) as fabric,
+    ):
+        shared = {"table": await fabric.put(list(range(10)))}
+        assert await fabric.map(lambda x, *, table: table[x], [1, 2], shared=shared) == [1, 2]
+        (key,) = stored(store)
+        Path(store.root, key).unlink()
+        assert await fabric.map(lambda x, *, table: table[x], [3], shared=shared) == [3]
