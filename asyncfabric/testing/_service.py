@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _HANDLER = "asyncfabric_runtime._aws_lambda.handler"
 _BACKLOG = 4096
+_AT_ONCE = 0.001
+"""Seconds that connections are given to end by themselves. aiohttp takes 0 for no limit, and then
+waits until each client that keeps an idle connection gives it up."""
 
 
 class Service:
@@ -157,7 +160,7 @@ class Service:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._web.shutdown(0.0)
+        await self._web.shutdown(_AT_ONCE)
         for function in (*self._versions.values(), *self._retired):
             await function.aclose()
         self._versions.clear()

@@ -24,6 +24,22 @@ async def test_closing_ends_what_runs() -> None:
             await each
 
 
+@pytest.mark.every_loop
+async def test_closing_does_not_wait_for_clients_that_keep_their_connections() -> None:
+    async with LambdaFront() as front:
+        port = int(front.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        other, unused = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert b"404" in await reader.readline()
+        await front.aclose()
+        for stream, connection in ((reader, writer), (other, unused)):
+            await stream.read()
+            assert stream.at_eof()
+            connection.close()
+            await connection.wait_closed()
+
+
 async def test_closing_twice_and_without_opening() -> None:
     front = LambdaFront()
     await front.aclose()
