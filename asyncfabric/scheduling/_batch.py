@@ -43,10 +43,11 @@ class Batch(NamedTuple):
             self.alone,
         )
 
-    def singles(self) -> list[Batch]:
-        """Return the calls one by one, each to go alone."""
-        count = len(self.inputs)
-        return [self.part(place, place + 1)._replace(alone=True) for place in range(count)]
+    def pieces(self, count: int) -> list[Batch]:
+        """Cut it into so many pieces at most, about equal, each to go alone."""
+        size = -(-len(self.inputs) // count)
+        starts = range(0, len(self.inputs), size)
+        return [self.part(start, start + size)._replace(alone=True) for start in starts]
 
     def pick(self, positions: list[int]) -> Batch:
         """Return the calls at some positions, which ascend; there is at least one."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ._retry import Retry
 
 _NEVER = 2**63
+_PIECES = 16
+"""An invocation that ended is taken apart into so many."""
 
 
 class FanOut:
@@ -258,8 +260,9 @@ class FanOut:
     ) -> int:
         """Take back calls (None: all unanswered), uncharged; return how many.
 
-        They are launched again when they are `due`, at once by default, each `alone` in an
-        invocation if one of them may be what ended this one.
+        They are launched again when they are `due`, at once by default. If one of them may be what
+        ended the invocation, they go `alone`, in a few pieces at first, so that the one is found
+        soon, and without an invocation for each of thousands.
         """
         entry = self.flights.get(flight)
         if entry is None:
@@ -268,7 +271,7 @@ class FanOut:
         if not back:
             return 0
         batch = entry.batch.pick(back)
-        for part in batch.singles() if alone else (batch,):
+        for part in batch.pieces(_PIECES) if alone else (batch,):
             if due is None:
                 self._queue.give_back(part)
             else:

@@ -211,3 +211,22 @@ async def test_a_chunk_that_the_functions_time_is_too_short_for(tmp_path: Path) 
         assert all(len(call.attempts) == 1 for call in calls)
         assert 2 <= front.counters.executions <= 6
         assert front.counters.function_errors == 0
+
+
+async def test_poison_among_hundreds() -> None:
+    """It is found without an invocation for each of them."""
+
+    def work(x: int) -> int:
+        import os
+
+        if x == 300:
+            os._exit(7)
+        return x
+
+    async with cloud(concurrency=2, options={"retry": QUICK}) as (front, fabric):
+        found = await fabric.map(work, range(512), chunksize=512, return_exceptions=True)
+        assert isinstance(found.pop(300), af.WorkerCrashed)
+        assert found == [x for x in range(512) if x != 300]
+        # 512 -> 16 x 32 -> 16 x 2 -> 2 x 1, and once more for the one.
+        assert front.counters.executions == 1 + 16 + 16 + 2 + 1
+        assert front.counters.function_errors == 5

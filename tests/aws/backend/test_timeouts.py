@@ -3,6 +3,7 @@
 # pyright: reportUnusedFunction=false
 """Timeouts: the worker keeps them, whatever the function does, and the billing stops."""
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -99,17 +100,20 @@ async def test_a_call_is_stopped(way: str) -> None:
         assert (front.counters.environments, front.counters.executions) == (1, 2)
 
 
-@pytest.mark.parametrize("way", ENDED)
-async def test_a_worker_is_ended(way: str) -> None:
-    async with cloud(concurrency=1, options={"timeout": TIMEOUT}) as (front, fabric):
-        call = fabric.submit(run_on(way))
-        with pytest.raises(af.AttemptTimeout, match=r"timeout=0.3 s, nor could it be") as caught:
-            await call
-        assert "request id" in str(caught.value)
-        assert len(call.attempts) == 1
+async def test_workers_are_ended() -> None:
+    ways = len(ENDED)
+    async with cloud(concurrency=ways, options={"timeout": TIMEOUT}) as (front, fabric):
+        calls = [fabric.submit(run_on(way)) for way in ENDED]
+        await asyncio.wait(calls)
+        for call in calls:
+            assert isinstance(call.exception(), af.AttemptTimeout)
+            assert "timeout=0.3 s, nor could it be stopped" in str(call.exception())
+            assert "request id" in str(call.exception())
+            assert len(call.attempts) == 1
         await front.until(lambda counters: counters.running == 0)
+        assert (front.counters.environments, front.counters.executions) == (ways, ways)
         assert await fabric.submit(lambda: 1) == 1
-        assert (front.counters.environments, front.counters.executions) == (2, 2)
+        assert front.counters.environments == ways + 1
 
 
 async def test_where_it_was() -> None:
