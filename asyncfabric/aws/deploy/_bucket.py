@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric._exceptions import DeploymentError
@@ -110,14 +111,22 @@ class Bucket:
             raise
         return any(tag["Key"] == OURS for tag in answer["TagSet"])
 
-    async def plan(self, days: int, tags: dict[str, str]) -> list[Step]:
-        """Return what is missing: all of it, or, of a bucket of ours, what has been changed."""
+    async def plan(self, days: int, tags: dict[str, str], *, named: bool) -> list[Step]:
+        """Return what is missing: all of it, or, of a bucket of ours, what has been changed.
+
+        A bucket that somebody `named` and that isn't ours is used as it is. One of the family's own
+        name that isn't marked as ours is what a deployment that was cut off has left: it is made
+        ours.
+        """
         if not await self.exists():
             make = self._step("create", "", lambda: self._create(tags))
             return [make, *(await self._plan_settings(days, fresh=True))]
-        if not await self.is_ours():
+        if await self.is_ours():
+            return await self._plan_settings(days, fresh=False)
+        if named:
             return []
-        return await self._plan_settings(days, fresh=False)
+        mark = self._step("update", "tags", lambda: self._tag(tags))
+        return [mark, *(await self._plan_settings(days, fresh=False))]
 
     async def changed(self) -> list[str]:
         """Return which settings of a bucket of ours are no more what they were made."""
@@ -154,6 +163,15 @@ class Bucket:
                 raise
             msg = f"the bucket {self.name} belongs to another account; give another by --bucket"
             raise DeploymentError(msg) from error
+        try:
+            await self._tag(tags)
+        except Refused:
+            # Without its tag the next deployment would take it for somebody's, and leave it open.
+            with suppress(Refused):
+                await self.call("delete_bucket")
+            raise
+
+    async def _tag(self, tags: dict[str, str]) -> None:
         pairs = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         await self.call("put_bucket_tagging", Tagging={"TagSet": pairs})
 
@@ -192,9 +210,14 @@ class Bucket:
         if self._cloud.session.endpoint("s3").startswith("http:"):
             return []  # an emulator without TLS: the policy would shut everybody out
         policy = bucket_policy(self._place)
+        (ours,) = policy["Statement"]
         text = None if fresh else await self._read("get_bucket_policy", "Policy")
-        if text is not None and json.loads(text) == policy:
+        present: Any = json.loads(text)["Statement"] if text else []
+        statements: list[Any] = present if is_items(present) else [present]
+        if ours in statements:
             return []
+        others = [each for each in statements if each.get("Sid") != ours["Sid"]]
+        policy["Statement"] = [*others, ours]
         put_policy = self._put("put_bucket_policy", Policy=json.dumps(policy))
         return [self._step("update", "TLS only", put_policy)]
 

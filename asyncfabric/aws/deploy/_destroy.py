@@ -12,7 +12,7 @@ from ._bucket import Bucket, default_bucket
 from ._cloud import Refused
 from ._logs import delete_logs, log_group, log_groups
 from ._policies import Place
-from ._role import delete_role, role_name
+from ._role import delete_role, has_role, role_name
 from ._steps import Step
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def plan_destroy(
     if unused:
         return steps
     role = role_name(name, cloud.region)
-    if await _role_exists(cloud, role):
+    if await has_role(cloud, role):
         steps.append(Step("delete", f"role {role}", lambda: delete_role(cloud, role)))
     if contents or bucket_too:
         steps += await _plan_bucket(Bucket(cloud, place), place.prefix, bucket_too=bucket_too)
@@ -115,16 +115,6 @@ async def _present_groups(cloud: Cloud, name: str, groups: set[str], *, unused: 
     root = log_group("")
     found = [(group, Member.parse(group.removeprefix(root))) for group in present]
     return {group for group, each in found if each is not None and each.name == name}
-
-
-async def _role_exists(cloud: Cloud, role: str) -> bool:
-    try:
-        await cloud.call("iam", "get_role", RoleName=role)
-    except Refused as error:
-        if error.missing or error.denied:
-            return False
-        raise
-    return True
 
 
 async def _plan_bucket(bucket: Bucket, prefix: str, *, bucket_too: bool) -> list[Step]:

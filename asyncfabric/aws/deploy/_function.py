@@ -32,6 +32,8 @@ _PATIENCE = 300.0
 _ROLE_PATIENCE = 60.0
 """Seconds that IAM may take to tell Lambda of a new role."""
 _LONGEST_PAUSE = 5.0
+_CONFLICT = "ResourceConflictException"
+"""A function that is being updated, or, of one that is to be made, that it is there."""
 
 
 class Wanted(NamedTuple):
@@ -95,7 +97,7 @@ class Function:
         wanted = self.configuration()
         if others := [key for key, value in wanted.items() if _present(has, key) != value]:
             update = self._retrying("update_function_configuration", wanted)
-            steps.append(Step("update", what, update, ", ".join(sorted(others))))
+            steps.append(Step("update", what, update, self._reasons(others, has)))
         tags = present.get("Tags", {})
         lacking = {key: value for key, value in self._wanted.tags.items() if tags.get(key) != value}
         if lacking:
@@ -107,6 +109,12 @@ class Function:
             steps.append(Step("update", what, tag, "tags", optional=True))
         return steps
 
+    def _reasons(self, keys: list[str], has: dict[str, Any]) -> str:
+        words = ", ".join(sorted(keys))
+        if DEPENDENCIES in variables(has) and self._wanted.dependencies is None:
+            words += "; it loses its packages, give --requirements again to keep them"
+        return words
+
     def _is_other_code(self, present: dict[str, Any]) -> bool:
         package = self._wanted.package
         if package is None:
@@ -116,7 +124,7 @@ class Function:
 
     async def _create(self) -> None:
         settings = self._wanted.settings
-        await self._retrying(
+        create = self._retrying(
             "create_function",
             {
                 "Code": await self._code(),
@@ -125,17 +133,21 @@ class Function:
                 "Tags": self._wanted.tags,
                 **self.configuration(),
             },
-        )()
+        )
+        try:
+            await create()
+        except Refused as error:
+            if error.code != _CONFLICT:
+                raise
+            # Somebody deploys at the same time, or AWS did it and its answer was lost.
+            await self._ready()
+            if present := await find(self._cloud, self.name):
+                for step in self._differences(f"function {self.name}", present):
+                    await step.run()
 
     async def _update_code(self) -> None:
-        await self._cloud.call(
-            "lambda",
-            "update_function_code",
-            FunctionName=self.name,
-            Architectures=[self._wanted.settings.arch],
-            **await self._code(),
-        )
-        await self._ready()
+        arguments = {"Architectures": [self._wanted.settings.arch], **await self._code()}
+        await self._retrying("update_function_code", arguments)()
 
     async def _code(self) -> dict[str, Any]:
         package = self._wanted.package
@@ -157,7 +169,7 @@ class Function:
                     await self._cloud.call("lambda", operation, FunctionName=self.name, **arguments)
                     break
                 except Refused as error:
-                    soon = error.code == "ResourceConflictException" or (
+                    soon = (error.code == _CONFLICT and operation != "create_function") or (
                         error.code == "InvalidParameterValueException"
                         and "cannot be assumed" in error.reason
                     )
@@ -237,6 +249,12 @@ def environment(dependencies: str | None) -> dict[str, str]:
     return {DEPENDENCIES: dependencies} if dependencies else {}
 
 
+def variables(has: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variables in a function's configuration."""
+    found: dict[str, str] = has.get("Environment", {}).get("Variables", {})
+    return found
+
+
 async def find(cloud: Cloud, name: str) -> dict[str, Any] | None:
     """Return what Lambda says of a function (`GetFunction`), or None if there is none."""
     try:
@@ -250,7 +268,7 @@ async def find(cloud: Cloud, name: str) -> dict[str, Any] | None:
 def _present(has: dict[str, Any], key: str) -> object:
     """Return a part of a function's configuration in the form in which it is set."""
     if key == "Environment":
-        return {"Variables": has.get("Environment", {}).get("Variables", {})}
+        return {"Variables": variables(has)}
     if key == "Layers":
         return [layer["Arn"] for layer in has.get("Layers") or ()]
     return has.get(key)

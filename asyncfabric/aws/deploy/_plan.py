@@ -64,7 +64,7 @@ async def make_plan(cloud: Cloud, settings: Settings, scratch: Path) -> Plan:
     place = place_of(cloud, settings)
     tags = {**settings.tags, OURS: settings.name}
     bucket = Bucket(cloud, place)
-    steps = await bucket.plan(settings.expire_days, tags)
+    steps = await bucket.plan(settings.expire_days, tags, named=settings.bucket is not None)
     role = settings.role_arn
     if role is None:
         role = role_arn(place)

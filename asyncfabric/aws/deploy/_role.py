@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from asyncfabric._exceptions import DeploymentError
+
+from ._bucket import OURS
 from ._cloud import Refused
 from ._policies import trust_policy, worker_policy
 from ._steps import Step
@@ -32,7 +35,11 @@ def role_arn(place: Place) -> str:
 async def plan_role(
     cloud: Cloud, place: Place, *, boundary: str | None, tags: dict[str, str]
 ) -> list[Step]:
-    """Return what the family's role lacks."""
+    """Return what the family's role lacks.
+
+    Raises:
+        DeploymentError: there is a role of that name which `asyncfabric deploy` hasn't made.
+    """
     role = role_name(place.name, place.region)
     what = f"role {role}"
     policy, trust = worker_policy(place), trust_policy()
@@ -51,6 +58,12 @@ async def plan_role(
             **({"PermissionsBoundary": boundary} if boundary else {}),
         )
         return [Step("create", what, create), Step("update", what, put_policy, "its policy")]
+    if not _is_ours(present):
+        msg = (
+            f"there is a role {role}, and asyncfabric hasn't made it; give it by --role-arn "
+            f"{present['Arn']} to use it as it is, or choose another --name"
+        )
+        raise DeploymentError(msg)
     steps: list[Step] = []
     if _document(present["AssumeRolePolicyDocument"]) != trust:
         put_trust = call("update_assume_role_policy", PolicyDocument=json.dumps(trust))
@@ -68,6 +81,17 @@ async def plan_role(
     return steps
 
 
+async def has_role(cloud: Cloud, role: str) -> bool:
+    """Return whether there is a role that `asyncfabric deploy` has made; no if we can't see."""
+    try:
+        present = await _find(cloud, role)
+    except Refused as error:
+        if error.denied:
+            return False
+        raise
+    return present is not None and _is_ours(present)
+
+
 async def delete_role(cloud: Cloud, role: str) -> None:
     """Delete a role with its policies; one that is gone is no error."""
     try:
@@ -83,6 +107,10 @@ async def delete_role(cloud: Cloud, role: str) -> None:
     except Refused as error:
         if not error.missing:
             raise
+
+
+def _is_ours(role: dict[str, Any]) -> bool:
+    return any(tag["Key"] == OURS for tag in role.get("Tags", ()))
 
 
 async def _find(cloud: Cloud, role: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncfabric._exceptions import FabricError
 from asyncfabric.aws._missing import deploy_command, explain_missing
 from asyncfabric.aws.deploy._cloud import Refused
-from asyncfabric.aws.deploy._function import HANDLER
+from asyncfabric.aws.deploy._function import DEPENDENCIES, HANDLER, variables
 from asyncfabric.aws.deploy._package import build_package
 from asyncfabric.aws.deploy._target import Target
 
@@ -41,6 +41,8 @@ async def check_function(cloud: Cloud, member: Member) -> Finding:
 async def judge_function(has: dict[str, Any], member: Member, region: str) -> Finding:
     """Say what a function's configuration means for this driver."""
     name, mend = member.function_name, f"run: {deploy_command(member, region)}"
+    if DEPENDENCIES in variables(has):
+        mend += " --requirements ..., with all that it was deployed with"
     state = has.get("State", "Active")
     if state not in {"Active", "Inactive"}:
         reason = has.get("StateReason", "no reason given")
