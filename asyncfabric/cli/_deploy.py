@@ -135,6 +135,10 @@ async def _deploy(options: argparse.Namespace, settings: Settings) -> int:
 
     with tempfile.TemporaryDirectory(prefix="asyncfabric-deploy-") as scratch:
         async with cloud_of(options) as cloud:
+            complain(f"account {cloud.account}, region {cloud.region}")
+            if settings.requirements:
+                what = ", ".join(settings.requirements)
+                complain(f"installing {what} for {settings.target.runtime} on {settings.arch} ...")
             plan = await make_plan(cloud, settings, Path(scratch))
             if options.driver_policy:
                 text = json.dumps(driver_policy(plan.place), indent=2) + "\n"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import zipfile
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def test_from_deploy_to_destroy(
 ) -> None:
     policy = tmp_path / "driver.json"
     assert family.run("deploy", *ARCH, "--dry-run") == 0
-    planned = capsys.readouterr().out
+    planned, noted = capsys.readouterr()
+    assert "account 123456789012, region us-east-1" in noted
     assert "create function" in planned
     assert "steps to do" in planned
 
@@ -58,6 +60,30 @@ def test_destroy_asks(
     capsys.readouterr()
     assert family.run("destroy") == code
     assert "account 123456789012, us-east-1?" in capsys.readouterr().out
+
+
+def test_destroy_is_stopped_at_its_question(
+    family: Family, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert family.run("deploy", *ARCH) == 0
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def interrupted(_: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "y"
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert family.run("destroy") == 1  # Ctrl-D
+    monkeypatch.setattr("builtins.input", interrupted)
+    assert family.run("destroy") == 130  # Ctrl-C
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert "nothing was deleted" in capsys.readouterr().out
+    assert family.run("doctor", *ARCH, "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert {each["check"]: each["status"] for each in report["checks"]}["function"] != "failed"
 
 
 def test_deploy_as_json(family: Family, capsys: Capture) -> None:
