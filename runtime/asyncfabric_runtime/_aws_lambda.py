@@ -63,6 +63,7 @@ class LambdaWorker:
         )
         self._archives: Archives | None = None
         self._served = False
+        self._equipped = False
 
     def serve(self, event: object, seconds: float) -> object:
         """Serve one invocation, which may take so long; return what the driver is to be told."""
@@ -79,6 +80,10 @@ class LambdaWorker:
         cold, self._served = not self._served, True
         if cold:
             _become_worker()
+        if not self._equipped:
+            # Not before: Lambda cuts a start that takes ten seconds, and takes no words from it.
+            install_dependencies()
+            self._equipped = True
         if kind == PING:
             self._process.invocations += 1
             return _pong(load_head(segments[0]), until, cold=cold)
@@ -251,7 +256,6 @@ def _pong(question: Any, until: float, *, cold: bool) -> list[Buffer]:  # noqa: 
     return pack(PONG, answer)
 
 
-install_dependencies()
 _worker = LambdaWorker()
 
 
