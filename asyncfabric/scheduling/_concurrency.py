@@ -38,9 +38,9 @@ class Concurrency:
     __slots__ = ("_last", "_pauses", "_since", "_steady", "limit", "most", "opens")
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self.limit = float(most)
-        self.opens = 0.0
+        self.most: int = most
+        self.limit: float = float(most)
+        self.opens: float = 0.0
         self._pauses = 0
         self._steady = 0
         self._since: float | None = None

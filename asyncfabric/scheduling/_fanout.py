@@ -83,7 +83,7 @@ class FanOut:
         self._idempotent = idempotent
         self._order: Order = InOrder() if ordered else AsCompleted()
         self._queue = Queue()
-        self.flights = Flights()
+        self.flights: Flights = Flights()
         self._unfinished: list[Batch] = []
         self._failures: dict[int, tuple[Any, BaseException]] = {}
         self._halted_at: int | None = None

@@ -65,8 +65,8 @@ class LambdaBackend:
     """
 
     def __init__(self, settings: LambdaSettings, limit: int | None = None) -> None:
-        self.lanes = LANES if limit is None else limit
-        self.traits = Traits(
+        self.lanes: int = LANES if limit is None else limit
+        self.traits: Traits = Traits(
             remote=settings.remote,
             streams=False,
             bounded=True,
