@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _REGION = "us-east-1"
 _BUCKET = "asyncfabric-dev"
+_LAST_PORT = 65_535
 _READY = 60.0
 _LISTENING = 0.02
 _HOW_TO_INSTALL = (
@@ -56,7 +57,7 @@ def add_parser(subparsers: Commands) -> None:
     """Add the command and its options."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "dev",
-        help="run Lambda and S3 on this machine",
+        help="Run Lambda and S3 on this machine, to try things out.",
         description="Run Lambda (real worker processes) and S3 (ministack) on this machine, and "
         "print the variables that make a program use them. With a command after --, run that with "
         "the variables set, and end with its exit status.",
@@ -121,6 +122,9 @@ async def _serve(options: argparse.Namespace) -> int:
 
 async def _cloud(options: argparse.Namespace) -> int:
     member(options.name, memory=options.memory)  # there can be such a function
+    for port in (options.port, options.s3_port):
+        if not 0 <= port <= _LAST_PORT:
+            raise ConfigurationError(f"{port} is no port; give one of 1 to {_LAST_PORT}")
     if options.command and shutil.which(options.command[0]) is None:
         raise ConfigurationError(
             f"{options.command[0]!r} is no command; give one that exists after --"

@@ -66,6 +66,11 @@ class InvokeApi:
     async def handle(self, request: BaseRequest) -> Response:
         """Serve one request."""
         request_id = new_request_id()
+        if "Origin" in request.headers:
+            # A page in a browser of this machine could run anything here; a program sends no such
+            # header, and a page can't but send it.
+            message = "web pages may not invoke functions"
+            return self._refuse(request_id, Refusal(403, "AccessDeniedException", message))
         path = request.path
         if request.method != "POST" or not path.startswith(_ROOT) or not path.endswith(_INVOKE):
             return self._refuse(

@@ -99,6 +99,8 @@ async def test_without_ministack() -> None:
         (["--name", "a b"], "can't be called 'a b'"),
         (["--memory", "64"], "can't have 64 MB"),
         (["--concurrency", "0"], "lets nothing run"),
+        (["--port", "65536"], "65536 is no port"),
+        (["--s3-port", "-1"], "-1 is no port"),
         (["--", "/no/such/command"], "'/no/such/command' is no command"),
         ([], "see that an S3 server listens there"),
     ],

@@ -174,6 +174,15 @@ async def test_a_client_context_that_makes_no_sense(context: str) -> None:
     assert reply.json["message"].startswith("Client context must be")
 
 
+async def test_a_web_page_cannot_invoke() -> None:
+    """A browser on this machine can post to any port, and says for which page it does."""
+    async with cloud("echo") as (front, client):
+        path = "/2015-03-31/functions/echo/invocations"
+        reply = await client.post(path, io.BytesIO(b"{}"), {"Origin": "https://example.org"})
+        assert (reply.status, front.counters.executions) == (403, 0)
+        assert (await client.post(path, io.BytesIO(b"{}"), {})).status == 200
+
+
 async def test_another_operation_is_unknown() -> None:
     async with cloud("echo") as (front, client):
         reply = await client.post("/2015-03-31/functions/", io.BytesIO(b"{}"), {})
