@@ -100,7 +100,7 @@ def missing_error(missing: Iterable[str], found: Survey, function: str) -> Deplo
         )
     if unknown:
         message += (
-            f". Add to it what provides {' and '.join(unknown)}; if that is code of your own, put "
-            "its directory on sys.path before the call"
+            f". Install what provides {' and '.join(unknown)} here, too, and the command names it; "
+            "if that is code of your own, put its directory on sys.path before the call"
         )
     return DeploymentError(message)

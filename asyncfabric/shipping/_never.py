@@ -32,7 +32,8 @@ _SECRET_DIRECTORIES = frozenset({
 
 _CODE = (".py", ".pyi", ".pyx", ".pxd")
 _SECRET_TEXT = re.compile(
-    rb'-----BEGIN [A-Z ]*PRIVATE KEY-----|"private_key"\s*:\s*"|aws_secret_access_key\s*='
+    rb'-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----|"private_key"\s*:\s*"|aws_secret_access_key\s*='
+    rb"|(?i:aws_secret_access_key|secretaccesskey)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}"
 )
 _TEXT_BYTES = 64 * 1024
 """Longer files are data, not keys."""

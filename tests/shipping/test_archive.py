@@ -57,7 +57,10 @@ def test_secrets_never_travel(project: Path) -> None:
         "-----BEGIN RSA PRIVATE KEY-----\nx",
         "-----BEGIN PRIVATE KEY-----\nx",
         '{"type": "service_account", "private_key": "x"}',
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx",
         "[default]\naws_secret_access_key = x",
+        f"export AWS_SECRET_ACCESS_KEY='{'aB3/' * 10}'",
+        f'{{"SecretAccessKey": "{"aB3+" * 10}"}}',
     ],
 )
 def test_secrets_by_their_content(project: Path, content: str) -> None:
