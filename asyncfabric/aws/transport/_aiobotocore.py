@@ -48,6 +48,7 @@ class AiobotocoreTransport:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._reached = False
         client.meta.events.register("before-parse.lambda.Invoke", _keep)
 
     @classmethod
@@ -101,6 +102,13 @@ class AiobotocoreTransport:
             answer = problem
         except asyncio.CancelledError:
             answer = Unanswered("the transport was closed", written=sending, why="closed")
+        except Exception as error:  # noqa: BLE001 - whatever it is, someone waits to be told
+            answer = Unanswered(f"{error!r}", written=sending, why="lost")
+            answer.__cause__ = error
+        if isinstance(answer, Reply):
+            self._reached = True
+        elif answer.why == "nowhere" and self._reached:
+            answer.why = "dns"  # a host that was there is not gone: its name server is
         tell(self._loop, done, answer)
 
     async def _exchange(self, request: Request) -> Reply:

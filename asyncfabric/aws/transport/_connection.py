@@ -84,14 +84,17 @@ class Connection(asyncio.Protocol):
             transport.write(head)
             self._push()
 
-    def alive(self) -> bool:
-        """Ask the system whether an idle connection is still good.
+    def usable(self, *, doubtful: bool) -> bool:
+        """Tell whether an idle connection is still good; if it is doubtful, ask the system.
 
         The loop may not have been told yet that the server hung up. Asked before anything is
         written, there is no doubt that another connection may be used instead.
         """
-        if self.ended:
+        transport = self._transport
+        if self.ended or transport is None or transport.is_closing():
             return False
+        if not doubtful:
+            return True
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -102,11 +105,11 @@ class Connection(asyncio.Protocol):
 
     def overdue(self) -> None:
         """Give up waiting for the reply."""
-        self._fail("no reply came within the time limit", "timeout", written=True)
+        self._fail("no reply came within the time limit", "timeout")
 
     def close(self) -> None:
         """Close, telling whoever waits that it was on purpose."""
-        self._fail("the transport was closed", "closed", written=self._rest is None)
+        self._fail("the transport was closed", "closed")
 
     # -- called by the loop ---------------------------------------------------------------------
 
@@ -158,24 +161,20 @@ class Connection(asyncio.Protocol):
 
     def _lost(self, error: Exception | None) -> None:
         reader = self._reader
-        if reader is not None and reader.end():
+        # A reset is no end: of a reply without a length, more may have been to come.
+        if reader is not None and error is None and reader.end():
             self._answer(reader.take(), reusable=False)
             return
         begun = "in the middle of" if reader is not None else "before"
-        self._fail(
-            f"the connection ended {begun} the reply" + (f" ({error})" if error else ""),
-            "lost",
-            # A request of which a part was never sent can't have run.
-            written=self._rest is None or reader is not None,
-            cause=error,
-        )
+        what = f"the connection ended {begun} the reply" + (f" ({error})" if error else "")
+        self._fail(what, "lost", error)
 
-    def _fail(
-        self, message: str, why: Why, *, written: bool, cause: Exception | None = None
-    ) -> None:
+    def _fail(self, message: str, why: Why, cause: Exception | None = None) -> None:
         if self._done is None:
             self._end()
             return
+        # A request of which a part was never sent can't have run.
+        written = self._rest is None or self._reader is not None
         problem = Unanswered(message, written=written, why=why)
         problem.__cause__ = cause
         self._answer(problem, reusable=False)

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
-from urllib.parse import urlsplit
 
-from ._addresses import Addresses
 from ._connection import Connection
+from ._dialing import Dialer, Exhausted
 from ._protocol import Unanswered
 from ._reader import Reader
-from ._sockets import new_socket
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
-
-    from ._addresses import Address
 
 OPENING = 256
 """Connections being opened at a time, at most. At 150 ms for the round trips of TLS that is 1,700
 a second, more than one core's handshakes and AWS's 1,000 new environments in 10 s."""
-OPEN_TIMEOUT = 10.0
-"""Seconds that one address may take, TLS included."""
-ADDRESSES = 3
-"""Addresses tried for one connection."""
 IDLE = 50.0
 """Seconds that an idle connection is kept: AWS's SDK for Java, say, takes 60 s for the moment from
 which servers may hang up, and the translators of addresses between us forget a flow after 350 s."""
@@ -58,12 +50,9 @@ class Pool(Generic[Item]):
         refuse: Callable[[Item, Unanswered], None],
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._addresses = Addresses(self._host, parts.port or (443 if trust else 80))
-        self._place = f"{self._host} port {parts.port or (443 if trust else 80)}"
-        self._limit = limit
-        self._trust = trust
+        self._dialer = Dialer(url, trust, lambda sock: Connection(self, sock))
+        self._most = limit
+        self._limit = limit  # less than that while this machine has no room for more
         self._serve = serve
         self._refuse = refuse
         self._idle: dict[Connection, None] = {}  # in the order in which they became idle
@@ -80,7 +69,7 @@ class Pool(Generic[Item]):
         """Return the connection that became idle last, if there is one: the others may expire."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if self.loop.time() - connection.idle_since < DOUBT or connection.alive():
+            if connection.usable(doubtful=self.loop.time() - connection.idle_since >= DOUBT):
                 connection.idle_since = inf
                 return connection
             connection.close()
@@ -117,7 +106,7 @@ class Pool(Generic[Item]):
             connection.close()
         if opening:
             await asyncio.wait(opening)
-        await self._addresses.aclose()
+        await self._dialer.aclose()
         # The loop closes the sockets of aborted connections in its next rounds.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -157,6 +146,8 @@ class Pool(Generic[Item]):
             self._limit - len(self._all) - opening,
             OPENING - opening,
         )
+        if wanted > 0 and self._timer is None:
+            self._timer = self.loop.call_later(TICK, self._tick)
         for _ in range(wanted):
             task = self.loop.create_task(self._open())
             self._opening.add(task)
@@ -167,11 +158,12 @@ class Pool(Generic[Item]):
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and self._waiting:
+        others = len(self._all) + len(self._opening)
+        if isinstance(error, Exhausted) and others:
+            self._limit = min(self._limit, others)  # these serve all who wait; see _tick
+        elif error is not None and self._waiting:
             if not isinstance(error, Unanswered):
-                problem = Unanswered(
-                    f"no connection to {self._place} ({error})", written=False, why="connect"
-                )
+                problem = Unanswered(f"no connection ({error!r})", written=False, why="connect")
                 problem.__cause__ = error
                 error = problem
             self._refuse(self._waiting.popleft(), error)
@@ -179,54 +171,23 @@ class Pool(Generic[Item]):
 
     async def _open(self) -> None:
         """Open a connection."""
-        addresses = (await self._addresses.get())[:ADDRESSES]
-        for address in addresses:
-            try:
-                async with asyncio.timeout(OPEN_TIMEOUT):
-                    connection = await self._connect(address)
-            except ssl.SSLError as error:
-                raise self._no_trust(error) from error
-            except OSError as error:  # a timeout is one, too
-                self._addresses.forget(address)
-                if address is addresses[-1]:
-                    reason = str(error) or f"no answer within {OPEN_TIMEOUT:g} s"
-                    raise Unanswered(
-                        f"no connection to {self._place} ({reason})", written=False, why="connect"
-                    ) from error
-            else:
-                self._all.add(connection)
-                if self._timer is None:
-                    self._timer = self.loop.call_later(TICK, self._tick)
-                self.on_free(connection)
-                return
-
-    async def _connect(self, address: Address) -> Connection:
-        sock = new_socket(address.family)
-        try:
-            await self.loop.sock_connect(sock, address.sockaddr)
-            connection = Connection(self, sock)
-            host = self._host if self._trust else None
-            await self.loop.create_connection(
-                lambda: connection, sock=sock, ssl=self._trust, server_hostname=host
-            )
-        except BaseException:
-            sock.close()
-            raise
-        if connection.ended:
-            raise ConnectionAbortedError("closed as soon as it was open")
-        return connection
-
-    def _no_trust(self, error: ssl.SSLError) -> Unanswered:
-        return Unanswered(f"no TLS connection to {self._place} ({error})", written=False, why="tls")
+        connection = await self._dialer.open()
+        self._all.add(connection)
+        self.on_free(connection)
 
     # -- time -----------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         """Look at every connection: half a millisecond for 10,000, and nothing per call."""
         now = self.loop.time()
+        self._dialer.expire(now)
         for connection in list(self._all):
             if connection.deadline <= now:
                 connection.overdue()
             elif connection.idle_since <= now - IDLE:
                 connection.close()
-        self._timer = self.loop.call_later(TICK, self._tick) if self._all else None
+        busy = self._all or self._opening
+        self._timer = self.loop.call_later(TICK, self._tick) if busy else None
+        if self._limit < self._most:
+            self._limit = self._most
+            self._open_more()

@@ -14,8 +14,8 @@ _KEEPALIVE = (
     ("TCP_KEEPINTVL", 30),
     ("TCP_KEEPCNT", 5),
 )
-_SPARE = 64
-"""Descriptors left for the rest of the program, beside those open now."""
+_SPARE = 320
+"""Descriptors left beside those open now: 256 for the requests of an S3 store, and for the rest."""
 
 
 def new_socket(family: int, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:

@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import ssl
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncfabric.aws._sigv4 import Signer
 
@@ -55,6 +56,7 @@ class ThinTransport:
         self._loop = self._pool.loop
         self._credentials: Credentials | None = session.credentials
         self._renewal: asyncio.Task[None] | None = None
+        self._hashing: set[asyncio.Future[str]] = set()
         self._held: list[_Job] = []  # until there are credentials
         self._closed = False
 
@@ -76,12 +78,15 @@ class ThinTransport:
     async def aclose(self) -> None:
         """Close every connection; see `Transport.aclose`."""
         self._closed = True
-        renewal = self._renewal
-        if renewal is not None:
-            renewal.cancel()
-            await asyncio.wait([renewal])
+        pending: set[asyncio.Future[Any]] = {*self._hashing}
+        if self._renewal is not None:
+            self._renewal.cancel()
+            pending.add(self._renewal)
         self._refuse_held(_closed())
         await self._pool.aclose()
+        if pending:
+            await asyncio.wait(pending)
+            await asyncio.sleep(0)  # those whose payloads were hashed are told, too
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -117,12 +122,17 @@ class ThinTransport:
         connection.send(head, payload, done, self._loop.time() + request.seconds)
 
     def _hash(self, request: Request, done: Done) -> None:
-        hashing = self._loop.run_in_executor(None, _digest, request.payload)
-        hashing.add_done_callback(
-            lambda hashed: self._start(
-                _Job(request, done, None if hashed.cancelled() else hashed.result())
-            )
-        )
+        try:
+            hashing = self._loop.run_in_executor(None, _digest, request.payload)
+        except RuntimeError:  # the loop's threads, or the interpreter, are being shut down
+            self._start(_Job(request, done, None))
+            return
+        self._hashing.add(hashing)
+        hashing.add_done_callback(partial(self._hashed, request, done))
+
+    def _hashed(self, request: Request, done: Done, hashing: asyncio.Future[str]) -> None:
+        self._hashing.discard(hashing)
+        self._start(_Job(request, done, None if hashing.cancelled() else hashing.result()))
 
     def _refuse(self, job: _Job, problem: Unanswered) -> None:
         """Tell someone that the request wasn't sent: later, as `invoke` promises."""

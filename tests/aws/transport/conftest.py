@@ -7,8 +7,9 @@ from typing import Literal
 import pytest
 
 from asyncfabric.aws._sdk import load
-from asyncfabric.aws._session import Session
+from asyncfabric.aws._session import Credentials, Session
 from asyncfabric.aws.transport import Reply, Request, Transport, Unanswered, open_transport
+from asyncfabric.aws.transport._thin import ThinTransport
 
 Kind = Literal["thin", "aiobotocore"]
 
@@ -120,3 +121,41 @@ async def connect(kind: Kind) -> AsyncIterator[Connect]:
     for transport, session in opened:
         await transport.aclose()
         await session.aclose()
+
+
+class Keys(Session):
+    """A session whose credentials a test decides."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(region="eu-west-1", endpoint_url=url)
+        self._region = "eu-west-1"
+        self.now: Credentials | None = Credentials("AKIAFIRST", "secret", None, None)
+        self.renewals = 0
+        self.renewed: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
+
+    @property
+    def credentials(self) -> Credentials | None:
+        return self.now
+
+    async def refresh(self) -> Credentials:
+        self.renewals += 1
+        self.now = await self.renewed
+        return self.now
+
+
+Open = Callable[..., Awaitable[tuple[Client, Keys]]]
+
+
+@pytest.fixture
+async def thin() -> AsyncIterator[Open]:
+    opened: list[ThinTransport] = []
+
+    async def open_thin(url: str, *, limit: int = 8) -> tuple[Client, Keys]:
+        keys = Keys(url)
+        transport = await ThinTransport.open(keys, limit=limit)
+        opened.append(transport)
+        return Client(transport), keys
+
+    yield open_thin
+    for transport in opened:
+        await transport.aclose()

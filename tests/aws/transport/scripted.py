@@ -74,6 +74,10 @@ class Peer:
             await self._writer.drain()
             await asyncio.sleep(0)
 
+    async def start_tls(self) -> None:
+        """Speak TLS from now on."""
+        await self._writer.start_tls(_identity())
+
     def reset(self) -> None:
         """Hang up without a goodbye."""
         sock: socket.socket = self._writer.get_extra_info("socket")
@@ -83,6 +87,12 @@ class Peer:
     def half_close(self) -> None:
         """Send no more."""
         self._writer.write_eof()
+
+
+def _identity() -> ssl.SSLContext:
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trust.load_cert_chain(HERE / "localhost.pem")
+    return trust
 
 
 Script = Callable[[Peer], Awaitable[None]]
@@ -105,10 +115,7 @@ class Scripted:
         self._failures: list[BaseException] = []
 
     async def __aenter__(self) -> Self:
-        trust = None
-        if self._tls:
-            trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            trust.load_cert_chain(HERE / "localhost.pem")
+        trust = _identity() if self._tls else None
         self._server = await asyncio.start_server(
             self._connected, "127.0.0.1", 0, ssl=trust, backlog=1024
         )

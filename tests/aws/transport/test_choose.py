@@ -85,7 +85,7 @@ def test_sockets_outlive_the_translators_of_addresses() -> None:
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """The limits of a process that has few open files, and none of ours."""
-    now = {"soft": 300, "hard": 5000}
+    now = {"soft": 600, "hard": 5000}
 
     def getrlimit(_: int) -> tuple[int, int]:
         return now["soft"], now["hard"]
@@ -100,7 +100,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def test_few_connections_change_no_limit(limits: dict[str, int]) -> None:
     allow_descriptors(50)
-    assert limits == {"soft": 300, "hard": 5000}
+    assert limits == {"soft": 600, "hard": 5000}
 
 
 def test_the_soft_limit_is_raised_as_far_as_needed(limits: dict[str, int]) -> None:
@@ -114,7 +114,7 @@ def test_the_hard_limit_is_named(limits: dict[str, int]) -> None:
         allow_descriptors(10_000)
     assert "5000" in str(caught.value)
     assert "max_concurrency" in str(caught.value)
-    assert limits["soft"] == 300
+    assert limits["soft"] == 600
 
 
 async def test_the_limit_is_checked_before_anything_is_opened(limits: dict[str, int]) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import pytest
 
 from asyncfabric.aws.transport import Reply, Request, Unanswered
+from asyncfabric.aws.transport._aiobotocore import AiobotocoreTransport
 
 from .conftest import Connect
 from .scripted import OK, Peer, Scripted
@@ -22,6 +25,12 @@ async def serve(peer: Peer) -> None:
 async def hold(peer: Peer) -> None:
     await peer.request()
     await peer.end()
+
+
+class Invoker(NamedTuple):
+    """A Lambda client that does as a test says."""
+
+    invoke: Callable[..., Awaitable[dict[str, object]]]
 
 
 def unused_port() -> int:
@@ -198,3 +207,36 @@ async def test_what_a_callback_raises_harms_nobody_else(connect: Connect) -> Non
         await client.reply()
         assert server.connections == 1
     assert [type(each) for each in reported] == [LookupError]
+
+
+@pytest.mark.parametrize("kind", ["aiobotocore"])
+async def test_whatever_the_sdk_does_the_caller_is_told(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def invoke(**_: object) -> dict[str, object]:
+        return {"Payload": Nothing()}  # and no event that tells of the reply
+
+    class Nothing:
+        async def read(self, _: int) -> bytes:
+            return b""
+
+    client = await connect("http://127.0.0.1:1")
+    assert isinstance(client.transport, AiobotocoreTransport)
+    monkeypatch.setattr(client.transport, "_client", Invoker(invoke))
+    problem = await client.problem()
+    assert (problem.why, problem.written) == ("lost", True)
+
+
+@pytest.mark.parametrize("kind", ["aiobotocore"])
+async def test_a_host_that_was_there_is_not_nowhere(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def exchange(_: Request) -> Reply:
+        raise Unanswered("no such host", written=False, why="nowhere")
+
+    async with Scripted(serve) as server:
+        client = await connect(server.url)
+        await client.reply()
+        monkeypatch.setattr(client.transport, "_exchange", exchange)
+        problem = await client.problem()
+        assert (problem.why, problem.written) == ("dns", False)

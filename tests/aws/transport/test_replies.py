@@ -210,6 +210,18 @@ async def test_a_reply_cut_short_may_have_run(
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("kind", ["thin"])  # aiohttp takes it for the end
+async def test_a_reset_is_not_the_end_of_a_reply_without_a_length(connect: Connect) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD + b'\r\n{"some": 1}')
+        peer.reset()
+
+    async with Scripted(script) as server:
+        problem = await (await connect(server.url)).problem()
+        assert (problem.why, problem.written) == ("lost", True)
+
+
 @pytest.mark.parametrize(
     "sent",
     [

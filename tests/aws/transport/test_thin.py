@@ -4,59 +4,20 @@ import asyncio
 import gc
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from asyncfabric import ConfigurationError
-from asyncfabric.aws._session import Credentials, Session
-from asyncfabric.aws.transport import Reply, Request, Unanswered, _addresses, _pool
+from asyncfabric.aws._session import Credentials
+from asyncfabric.aws.transport import Reply, Request, Unanswered, _pool
 from asyncfabric.aws.transport._reader import Reader
 from asyncfabric.aws.transport._thin import ThinTransport
 
-from .conftest import Client
+from .conftest import Open
 from .scripted import OK, Peer, Scripted
 
 pytestmark = pytest.mark.every_loop
-
-
-class Keys(Session):
-    """A session whose credentials a test decides."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(region="eu-west-1", endpoint_url=url)
-        self._region = "eu-west-1"
-        self.now: Credentials | None = Credentials("AKIAFIRST", "secret", None, None)
-        self.renewals = 0
-        self.renewed: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
-
-    @property
-    def credentials(self) -> Credentials | None:
-        return self.now
-
-    async def refresh(self) -> Credentials:
-        self.renewals += 1
-        self.now = await self.renewed
-        return self.now
-
-
-Open = Callable[..., Awaitable[tuple[Client, Keys]]]
-
-
-@pytest.fixture
-async def thin() -> AsyncIterator[Open]:
-    opened: list[ThinTransport] = []
-
-    async def open_thin(url: str, *, limit: int = 8) -> tuple[Client, Keys]:
-        keys = Keys(url)
-        transport = await ThinTransport.open(keys, limit=limit)
-        opened.append(transport)
-        return Client(transport), keys
-
-    yield open_thin
-    for transport in opened:
-        await transport.aclose()
 
 
 async def serve(peer: Peer) -> None:
@@ -102,6 +63,57 @@ async def test_a_request_that_was_sent_in_part_did_not_run(thin: Open) -> None:
         problem = await client.ask(bytes(50_000_000))
         assert isinstance(problem, Unanswered)
         assert (problem.why, problem.written) == ("lost", False)
+
+
+async def test_a_request_whose_time_ended_before_it_was_sent_did_not_run(thin: Open) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await asyncio.Event().wait()
+
+    async with Scripted(script) as server:
+        client, _ = await thin(server.url)
+        problem = await client.ask(bytes(50_000_000), seconds=0.01)
+        assert isinstance(problem, Unanswered)
+        assert (problem.why, problem.written) == ("timeout", False)
+
+
+async def test_a_connection_whose_end_is_about_to_be_told_is_not_used(thin: Open) -> None:
+    async with Scripted(serve) as server:
+        client, _ = await thin(server.url)
+        await client.reply()
+        transport = client.transport
+        assert isinstance(transport, ThinTransport)
+        (connection,) = transport._pool._all
+        assert connection._transport is not None
+        connection._transport.abort()  # as the loop does where the server reset it
+        await client.reply()
+        assert server.connections == 2
+
+
+async def test_payloads_that_are_hashed_when_the_transport_is_closed(thin: Open) -> None:
+    async with Scripted(serve) as server:
+        client, _ = await thin(server.url)
+        answers = [client.ask(bytes(2_000_000)) for _ in range(4)]
+        await client.transport.aclose()
+        assert [each.done() for each in answers] == [True] * 4
+        for each in answers:
+            problem = await each
+            assert isinstance(problem, Unanswered)
+            assert (problem.why, problem.written) == ("closed", False)
+        assert server.requests == []
+
+
+async def test_threads_that_are_no_more(thin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_in_executor(*_: object) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    async with Scripted(serve) as server:
+        client, _ = await thin(server.url)
+        loop = type(asyncio.get_running_loop())
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "run_in_executor", run_in_executor)
+            answer = client.ask(bytes(2_000_000))
+        assert isinstance(await answer, Reply)
 
 
 async def test_a_connection_that_may_have_ended_is_looked_at(
@@ -157,58 +169,6 @@ async def test_idle_connections_are_closed(thin: Open, monkeypatch: pytest.Monke
         for _ in range(server.connections):
             await ended.acquire()
         await client.reply()
-
-
-@pytest.fixture
-def name_server(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str] | int], list[str]]:
-    """Answer look-ups of one name with addresses or an error; return the list of look-ups."""
-
-    def answer(name: str, answer: list[str] | int) -> list[str]:
-        lookups: list[str] = []
-        loop: Any = type(asyncio.get_running_loop())
-        original = loop.getaddrinfo
-
-        async def getaddrinfo(self: object, host: str, port: int, **options: object) -> object:
-            if host != name:  # uvloop looks up numbers, too
-                return await original(self, host, port, **options)
-            lookups.append(host)
-            if isinstance(answer, int):
-                raise socket.gaierror(answer, "no address")
-            kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
-            return [(*kind, (each, port)) for each in answer]
-
-        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-        return lookups
-
-    return answer
-
-
-async def test_one_address_that_answers_is_enough(
-    thin: Open, name_server: Callable[..., list[str]]
-) -> None:
-    async with Scripted(serve) as server:
-        lookups = name_server("lambda.invalid", ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
-        client, _ = await thin(server.url.replace("127.0.0.1", "lambda.invalid"))
-        answers = await asyncio.gather(*(client.ask() for _ in range(6)))
-        assert [isinstance(each, Reply) for each in answers] == [True] * 6
-        assert len(lookups) == 1
-
-
-async def test_a_name_server_that_fails_for_a_moment(
-    thin: Open, name_server: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
-
-    monkeypatch.setattr(_addresses, "TTL", 0.0)
-    async with Scripted(script) as server:
-        client, _ = await thin(server.url.replace("127.0.0.1", "localhost"))
-        await client.reply()
-        lookups = name_server("localhost", socket.EAI_AGAIN)
-        await client.reply()
-        assert server.connections == 2
-        assert len(lookups) == 1
 
 
 # credentials

@@ -76,3 +76,23 @@ async def test_a_server_that_hangs_up_in_the_handshake(connect: Connect) -> None
     async with Scripted(script) as server:
         problem = await (await connect(server.url.replace("http:", "https:"))).problem()
         assert (problem.why, problem.written) == ("connect", False)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("kind", ["thin"])
+async def test_a_handshake_that_fails_where_others_did_not(connect: Connect) -> None:
+    async def script(peer: Peer) -> None:
+        if peer.number == 2:
+            await peer.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            await peer.end()
+            return
+        await peer.start_tls()
+        await peer.request()
+        await peer.send(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    async with Scripted(script) as server:
+        client = await connect(server.url.replace("http://127.0.0.1", "https://localhost"))
+        await client.reply()
+        problem = await client.problem()
+        assert (problem.why, problem.written) == ("connect", False)
+        await client.reply()
