@@ -13,23 +13,31 @@ THROTTLES = frozenset(
     }
 )
 
+# Nobody says when these happened: before the function began, or when its answer was to be sent.
+AMBIGUOUS = frozenset(
+    {
+        "EFSIOException",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    }
+)
+
+# It never began.
 TRANSIENT = frozenset(
     {
         "CodeArtifactUserPendingException",
         "EC2UnexpectedException",
-        "EFSIOException",
         "EFSMountConnectivityException",
         "EFSMountTimeoutException",
         "ENINotReadyException",
-        "InternalError",
-        "InternalFailure",
         "ResourceConflictException",
         "ResourceNotReadyException",
         "S3FilesMountConnectivityException",
         "S3FilesMountTimeoutException",
-        "ServiceException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
         "SnapStartNotReadyException",
         "SnapStartRegenerationFailureException",
         "SnapStartTimeoutException",

@@ -18,6 +18,7 @@ from asyncfabric._exceptions import (
 
 from ._error_table import (
     ACCESS_ADVICE,
+    AMBIGUOUS,
     CLOCK_ADVICE,
     CLOCK_WORDS,
     FUNCTION_ADVICE,
@@ -33,9 +34,9 @@ from .transport._protocol import Reply, Unanswered
 
 _SHOWN = 300
 """Characters that are shown of a body that makes no sense."""
-_OK, _FORBIDDEN, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 200, 403, 404, 413, 429
+_OK, _FORBIDDEN, _NOT_FOUND, _TOO_SLOW, _TOO_LARGE, _TOO_MANY = 200, 403, 404, 408, 413, 429
 _SERVER_ERRORS = range(500, 600)
-_AGAIN = "it is tried again by itself; if that doesn't help, see status.aws.amazon.com"
+_AGAIN = "it is tried again where that is safe; if it lasts, see https://health.aws.amazon.com"
 
 
 def diagnose(
@@ -111,6 +112,9 @@ class _Diagnosis:
         elif code in TRANSIENT:
             kind, error = "transient", InvocationError
             what, advice = f"Lambda could not start {place}", _AGAIN
+        elif code in AMBIGUOUS:
+            kind, error = "ambiguous", InvocationError
+            what, advice = f"Lambda failed with the call of {place}", _AGAIN
         elif code in FUNCTION_ADVICE:
             what, advice = f"{place} can't run", FUNCTION_ADVICE[code]
         elif status == _NOT_FOUND and self._is_lambda:
@@ -124,7 +128,7 @@ class _Diagnosis:
         place, status = self._place, self._reply.status
         kind: Kind = "terminal"
         error: type[FabricError] = ConfigurationError
-        if status in _SERVER_ERRORS:
+        if status in _SERVER_ERRORS or status == _TOO_SLOW:
             # A gateway's, perhaps after the function began: Lambda's own have a name.
             kind, error = "ambiguous", InvocationError
             what = f"the call of {place} was lost: the answer was {status}"
