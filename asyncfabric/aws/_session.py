@@ -89,7 +89,7 @@ class Session:
         try:
             await self.refresh()
         except BaseException:
-            self._sdk = None
+            await self.aclose()  # a renewal may still go on, for nobody
             raise
 
     @property
@@ -123,6 +123,7 @@ class Session:
             raise RuntimeError("the session is not open; await session.open() first")
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.get_running_loop().create_task(self._renew())
+            self._renewal.add_done_callback(_heard)
         # One caller's cancellation is not the others'.
         return await asyncio.shield(self._renewal)
 
@@ -286,6 +287,11 @@ class Session:
             f"AWS credentials{whose} can't be had or are refused ({type(error).__name__}: {error});"
             f" see what 'aws sts get-caller-identity{option}' says"
         )
+
+
+def _heard(renewal: asyncio.Task[Credentials]) -> None:
+    if not renewal.cancelled():
+        renewal.exception()  # whoever waited may have gone away
 
 
 def _failures() -> tuple[type[Exception], ...]:

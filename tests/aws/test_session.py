@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import gc
 import logging
 import os
 from pathlib import Path
@@ -162,11 +163,13 @@ class Source:
 
     def __init__(self, now: float) -> None:
         self.asked = 0
+        self.begun = asyncio.Event()
         self.answer: asyncio.Future[Frozen] | None = None
         self._expiry_time = dt.datetime.fromtimestamp(now + 3600, dt.UTC)
 
     async def get_frozen_credentials(self) -> Frozen:
         self.asked += 1
+        self.begun.set()
         if self.answer is None:
             return Frozen(f"AKIA{self.asked}", "s", "t")
         frozen = await self.answer
@@ -215,6 +218,39 @@ async def test_credentials_are_renewed_before_they_expire(source: Source, clock:
     assert {each.access_key for each in found} == {"AKIANEW"}
     assert session.credentials == found[0]
     assert source.asked == 2
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_behind(source: Source) -> None:
+    source.answer = asyncio.get_running_loop().create_future()
+    session = Session(region="eu-west-1")
+    opening = asyncio.create_task(session.open())
+    await source.begun.wait()
+    before = asyncio.all_tasks() - {opening}
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert {each for each in before if not each.done()} == {asyncio.current_task()}
+    source.answer = None
+    await session.open()
+    assert session.credentials is not None
+
+
+async def test_a_renewal_that_fails_for_nobody_is_no_news(
+    source: Source, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await opened(region="eu-west-1")
+    clock.now += 7200
+    source.answer = asyncio.get_running_loop().create_future()
+    asked = asyncio.create_task(session.refresh())
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait([asked])
+    source.answer.set_exception(load("botocore.exceptions").MetadataRetrievalError(error_msg="?"))
+    (renewal,) = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait([renewal])
+    del renewal
+    session._renewal = None
+    gc.collect()
+    assert caplog.records == []
 
 
 async def test_old_credentials_stay_in_use_while_a_renewal_fails(
