@@ -65,6 +65,11 @@ class Answer(NamedTuple):
     """Of the object, if the answer tells."""
 
     @property
+    def is_of_service(self) -> bool:
+        """Whether the service gave it; if not, no request may have been sent at all."""
+        return self.status != _UNANSWERED or self.kind == "absent"
+
+    @property
     def uncertain(self) -> bool:
         """Whether a write may have happened all the same."""
         return self.status >= _SERVER_ERROR or (

@@ -135,9 +135,10 @@ class Flow:
                 try:
                     result = await send(clients)
                 except (BaseError, FileNotFoundError, TimeoutError) as error:
-                    if clients.trouble is not None:
-                        raise clients.trouble from None
                     answer = read_answer(error)
+                    trouble = clients.trouble
+                    if trouble is not None and not answer.is_of_service:
+                        raise trouble from trouble.__cause__
                     history = history or _History(self._patience)
                     wait = history.after(answer)
                     if answer.kind == "expired" and not self._renew(clients):

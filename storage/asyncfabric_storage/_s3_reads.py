@@ -3,6 +3,7 @@
 from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._errors import StorageError
 from ._pumps import Pumps
 from ._ranges import clip_range
 from ._s3_flow import Flow, Refused
@@ -18,6 +19,8 @@ PART = 8 * 1024 * 1024
 """Bytes of a large object that one request reads: AWS advises 8 to 16 MiB."""
 PARTS_AT_ONCE = 16
 """Of one object; all its requests count in the store's own bound, too."""
+_VERSIONS = 10
+"""Times that an object is read anew because it was replaced."""
 
 
 class _Part(NamedTuple):
@@ -46,13 +49,19 @@ class Reading(NamedTuple):
 
         Raises:
             Refused: S3's answer.
-            StorageError: the range begins beyond the object.
+            StorageError: the range begins beyond the object, or it is replaced all the time.
         """
-        while True:
+        for _ in range(_VERSIONS):
             try:
                 return await self._range(start, end)
             except _Replaced:
                 continue
+        msg = (
+            f"{self.key!r} was another object whenever a part of it was read, {_VERSIONS} times; "
+            "write under new keys instead of replacing, or see that nothing between here and the "
+            "service changes ETags"
+        )
+        raise StorageError(msg)
 
     async def _range(self, start: int, end: int | None) -> memoryview:
         stop = start + PART if end is None else min(end, start + PART)

@@ -1,6 +1,7 @@
 """Reads and listings of S3: how many requests they take, and what they survive."""
 
 import asyncio
+from itertools import count
 
 import pytest
 
@@ -89,6 +90,21 @@ async def test_an_object_that_is_replaced_meanwhile_is_read_anew(
 
     service.before = before
     assert await store.get("k") == versions[1].data
+
+
+async def test_an_object_that_is_always_another_one_is_given_up(
+    service: Service, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every object seems to be behind a proxy that changes ETags."""
+    monkeypatch.setattr(_s3_reads, "PART", 2**10)
+    numbers = count()
+
+    def before(_: Request) -> None:
+        service.objects["pre/k"] = Object(f"{next(numbers)}".encode().rjust(2**12), {})
+
+    service.before = before
+    with pytest.raises(StorageError, match=r"'k' was another object .* 10 times; write under new"):
+        await store.get("k")
 
 
 async def test_an_object_that_shrinks_meanwhile_is_read_anew(

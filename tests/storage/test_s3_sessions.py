@@ -1,6 +1,7 @@
 """The driver's S3 store: credentials, region and owner from the session."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -10,6 +11,8 @@ import pytest
 from asyncfabric._exceptions import ConfigurationError
 from asyncfabric.aws._s3 import SessionStore, open_s3_store
 from asyncfabric.aws._session import Credentials, Session
+from asyncfabric_storage import ObjectNotFound
+from asyncfabric_storage._s3 import S3Store
 from tests.cloud.fixtures import Bucket
 
 from .s3_fixtures import service
@@ -110,6 +113,33 @@ async def test_refused_credentials_are_refreshed(service: Service) -> None:
     )
     assert bytes(await store.get("k")) == b"1"
     assert identity.refreshed == 1
+    await store.aclose()
+
+
+async def test_a_failing_renewal_is_blamed_for_its_own_requests_only(service: Service) -> None:
+    """Reads go on with credentials that are still good, and what they find is the truth."""
+    cause = OSError("no route")
+
+    async def ask() -> tuple[str, str, str | None, float | None]:
+        if asked:
+            raise ConfigurationError("log in") from cause
+        asked.append(True)
+        return "key", "secret", "token", time.time() + 310
+
+    asked: list[bool] = []
+    store = S3Store("bucket", region="us-east-1", endpoint_url=service.url, credentials=ask)
+    with pytest.raises(ObjectNotFound):
+        await store.get("absent")
+    await store.open()
+    clients = store._flow.clients
+    assert clients is not None
+    assert clients._provider is not None
+    clients._provider._fresh_until = 0.0
+    with pytest.raises(ConfigurationError, match="log in") as caught:
+        await store.put("k", b"1")
+    assert caught.value.__cause__ is cause
+    with pytest.raises(ObjectNotFound):
+        await store.get("absent")
     await store.aclose()
 
 
