@@ -103,27 +103,33 @@ class Bucket:
 
     async def is_ours(self) -> bool:
         """Return whether `asyncfabric deploy` has made it."""
+        return OURS in (await self._tags() or set())
+
+    async def _tags(self) -> set[str] | None:
+        """Return the names of its tags; None where we may not look."""
         try:
             answer = await self.call("get_bucket_tagging")
         except Refused as error:
-            if error.missing or error.denied:
-                return False
+            if error.missing:
+                return set()
+            if error.denied:
+                return None
             raise
-        return any(tag["Key"] == OURS for tag in answer["TagSet"])
+        return {tag["Key"] for tag in answer["TagSet"]}
 
     async def plan(self, days: int, tags: dict[str, str], *, named: bool) -> list[Step]:
         """Return what is missing: all of it, or, of a bucket of ours, what has been changed.
 
-        A bucket that somebody `named` and that isn't ours is used as it is. One of the family's own
-        name that isn't marked as ours is what a deployment that was cut off has left: it is made
-        ours.
+        A bucket that isn't ours is used as it is. But one that nobody `named`, and which has no
+        tags at all, is what a deployment has left that was cut off: it is made ours.
         """
         if not await self.exists():
             make = self._step("create", "", lambda: self._create(tags))
             return [make, *(await self._plan_settings(days, fresh=True))]
-        if await self.is_ours():
+        present = await self._tags()
+        if present is not None and OURS in present:
             return await self._plan_settings(days, fresh=False)
-        if named:
+        if named or present is None or present:
             return []
         mark = self._step("update", "tags", lambda: self._tag(tags))
         return [mark, *(await self._plan_settings(days, fresh=False))]

@@ -24,6 +24,15 @@ def _settings(family: Family, **options: Any) -> Settings:
     return Settings(**{**fixed, **options})
 
 
+def _denying(call: Any, denied: str) -> Any:
+    async def denying(*arguments: Any, **options: Any) -> Any:
+        if denied in arguments:
+            raise Refused(denied, "AccessDenied", "no")
+        return await call(*arguments, **options)
+
+    return denying
+
+
 async def test_a_bucket_whose_making_was_cut_off(
     cloud: Cloud, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,6 +41,9 @@ async def test_a_bucket_whose_making_was_cut_off(
     bucket = Bucket(cloud, place_of(cloud, _settings(family)))
     tags = {"asyncfabric": family.name}
     assert await bucket.plan(30, tags, named=True) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "call", _denying(bucket.call, "get_bucket_tagging"))
+        assert await bucket.plan(30, tags, named=False) == []
     said = await apply(await bucket.plan(30, tags, named=False))
     assert any("public access" in each for each in said)
     assert await bucket.is_ours()
@@ -41,17 +53,10 @@ async def test_a_bucket_whose_making_was_cut_off(
 async def test_a_bucket_that_cannot_be_marked_is_not_left_open(
     cloud: Cloud, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = Cloud.call
-
-    async def denying(self: Cloud, service: str, operation: str, **arguments: Any) -> Any:
-        if operation == "put_bucket_tagging":
-            raise Refused("PutBucketTagging", "AccessDenied", "no")
-        return await call(self, service, operation, **arguments)
-
-    monkeypatch.setattr(Cloud, "call", denying)
+    monkeypatch.setattr(Bucket, "call", _denying(Bucket.call, "put_bucket_tagging"))
     for _ in range(2):  # the second time it is no stranger's bucket, either
         plan = await make_plan(cloud, _settings(family), tmp_path)
-        with pytest.raises(DeploymentError, match="PutBucketTagging"):
+        with pytest.raises(DeploymentError, match="put_bucket_tagging"):
             await apply(plan.steps)
 
 
