@@ -26,7 +26,7 @@ from asyncfabric.testing._guard import Guard
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from ._options import Commands
 
@@ -104,23 +104,22 @@ def run(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes; it cancels whatever is going on."""
-    cloud = asyncio.ensure_future(_cloud(options))
-    stopping = False
+    signals: list[int] = []
+    cloud = asyncio.ensure_future(_cloud(options, signals))
 
-    def stop() -> None:
-        nonlocal stopping
-        if not stopping:  # once: what is being stopped is to be finished
-            stopping = True
+    def stop(number: int) -> None:
+        signals.append(number)
+        if len(signals) == 1:  # once: what is being stopped is to be finished
             cloud.cancel()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop, number)
     await asyncio.wait([cloud])
     return 0 if cloud.cancelled() else cloud.result()
 
 
-async def _cloud(options: argparse.Namespace) -> int:
+async def _cloud(options: argparse.Namespace, signals: Sequence[int]) -> int:
     member(options.name, memory=options.memory)  # there can be such a function
     for port in (options.port, options.s3_port):
         if not 0 <= port <= _LAST_PORT:
@@ -149,7 +148,7 @@ async def _cloud(options: argparse.Namespace) -> int:
         await _make_bucket(s3, keys)
         variables = _variables(options, front.url, s3, keys)
         if options.command:
-            return await _run_command(options.command, variables)
+            return await run_command(options.command, variables, signals)
         for name, value in variables.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.flush()
@@ -175,13 +174,18 @@ def _variables(options: argparse.Namespace, front: str, s3: str, keys: _Keys) ->
     }
 
 
-async def _run_command(command: list[str], variables: Mapping[str, str]) -> int:
+async def run_command(
+    command: Sequence[str], variables: Mapping[str, str], signals: Sequence[int]
+) -> int:
+    """Run a command to its end, also where this is cancelled, because of `signals`."""
     process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **variables})
     try:
         code = await process.wait()
     except asyncio.CancelledError:
-        with suppress(ProcessLookupError):
-            process.terminate()  # after Ctrl-C, which it had from the terminal, it does no harm
+        # Ctrl-C at a terminal reaches the command, too: it is given the time to clean up.
+        if signal.SIGTERM in signals or not sys.stdin.isatty():
+            with suppress(ProcessLookupError):
+                process.terminate()
         code = await process.wait()
     return code if code >= 0 else _SIGNALLED - code
 

@@ -10,10 +10,12 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from asyncfabric.cli._dev import run_command
 from tests.cloud.environments import environment
 from tests.testing.client import ended
 
@@ -144,6 +146,50 @@ async def test_it_runs_until_it_is_stopped(
         process.send_signal(number)
         assert await process.wait() == 0
         assert [*tmp_path.iterdir()] == []
+
+
+_TIDY = """
+import sys
+try:
+    print("ready", flush=True)
+    sys.stdin.readline()
+except KeyboardInterrupt:
+    print("tidying", flush=True)
+    sys.stdin.readline()
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signals", "at_terminal", "status"),
+    [([signal.SIGINT], True, 7), ([signal.SIGINT], False, 143), ([signal.SIGTERM], True, 143)],
+)
+async def test_a_command_that_got_ctrl_c_is_left_to_tidy_up(
+    monkeypatch: pytest.MonkeyPatch, signals: list[int], at_terminal: bool, status: int
+) -> None:
+    started: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
+    start = asyncio.create_subprocess_exec
+
+    async def piped(*command: str, env: dict[str, str]) -> Process:
+        started.set_result(await start(*command, env=env, stdin=PIPE, stdout=PIPE))
+        return started.result()
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", piped)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: at_terminal))
+    command = [sys.executable, "-c", _TIDY]
+    running = asyncio.ensure_future(run_command(command, {}, signals))
+    process = await started
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert await process.stdout.readline() == b"tidying\n"
+    running.cancel()
+    await asyncio.sleep(0)  # it has seen that now
+    if status == 7:
+        process.stdin.write(b"\n")
+    assert await running == status
+    await process.communicate()
 
 
 async def test_it_starts_s3_and_ends_it_even_when_killed(
