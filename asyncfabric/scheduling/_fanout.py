@@ -108,6 +108,8 @@ class FanOut:
         bound = self.pace.buffer(self.lanes) if self.adaptive else self.bound
         if bound is None:
             return wanted
+        if self.adaptive and self._chunksize is not None:
+            bound = max(bound, self._chunksize * self.lanes)  # or no invocation would have so many
         # A consumer that takes results one by one must not cause invocations of one call each.
         least = max(1, min(wanted, chunk, bound // 4))
         room = bound - (self.read - self.delivered)

@@ -126,3 +126,11 @@ async def test_nothing_is_lost_of_what_runs_twice() -> None:
         seen = [(call.index, call.result()) async for call in done]
         assert sorted(seen) == [(x, -x) for x in range(600)]
         await front.until(lambda counters: counters.running == 0)
+
+
+async def test_a_stream_has_the_chunks_it_is_told(front: LambdaFront) -> None:
+    executions = front.counters.executions
+    async with af.Fabric(front.backend, max_concurrency=2) as fabric:
+        stream = fabric.map(lambda x: x, range(40), chunksize=10)
+        assert [x async for x in stream] == list(range(40))
+    assert front.counters.executions - executions == 4
