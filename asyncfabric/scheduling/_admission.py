@@ -107,6 +107,8 @@ class Admission(Generic[F]):
             share.turn.fan_out = None
             share.turn = None
             self._awake -= 1
+            if self._displaced is fan_out:
+                self._displaced = None  # and it isn't kept from being collected
 
     def takes_alone(self, fan_out: F) -> bool:
         """Tell whether a fan-out is known, and neither it nor any other takes turns just now."""
