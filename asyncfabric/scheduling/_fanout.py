@@ -172,8 +172,7 @@ class FanOut:
 
     def answered(self, flight: int, positions: Iterable[int]) -> None:
         """Know that calls are answered, and settled later: they don't come back any more."""
-        entry = self.flights.get(flight)
-        if entry is not None:
+        if (entry := self.flights.get(flight)) is not None:
             entry.answer(positions)
 
     def succeeded(
@@ -228,8 +227,7 @@ class FanOut:
             chance: a random number from [0, 1).
             record: what the shell knows of the attempt.
         """
-        entry = self.flights.get(flight)
-        if entry is None or not entry.holds(position):
+        if (entry := self.flights.get(flight)) is None or not entry.holds(position):
             return []
         index, value, attempt = entry.batch.call(position)
         entry.close(position)
@@ -266,8 +264,7 @@ class FanOut:
         ended the invocation, they go `alone`, in a few pieces at first, so that the one is found
         soon, and without an invocation for each of thousands.
         """
-        entry = self.flights.get(flight)
-        if entry is None:
+        if (entry := self.flights.get(flight)) is None:
             return 0
         back = entry.open_positions() if positions is None else entry.open_among(positions)
         if not back:
@@ -291,8 +288,7 @@ class FanOut:
         """
         if self.stopped:
             return None
-        found = self.flights.find(index)
-        if found is None:
+        if (found := self.flights.find(index)) is None:
             self._queue.drop(index)
             return None
         flight, position = found

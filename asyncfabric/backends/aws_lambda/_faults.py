@@ -11,9 +11,6 @@ from asyncfabric_runtime._alarm import EXPIRED_STATUS
 if TYPE_CHECKING:
     from asyncfabric.aws._fault import Fault
 
-_AFTER_THE_FACT = frozenset({"ServiceException", "InternalFailure", "InternalServerError"})
-"""Faults of the service that may come when the function has run already."""
-
 _ENDED_ITSELF = re.compile(rf"exit status {EXPIRED_STATUS}\b")
 _GUARD = re.compile(r"exit status 1\b.*^ *Timeout \(\d+:\d\d:\d\d", re.DOTALL | re.MULTILINE)
 """What the interpreter's fault handler writes to the log when it ends the process."""
@@ -29,7 +26,7 @@ def is_worth_another(fault: Fault) -> bool:
 
 def may_have_run(fault: Fault) -> bool:
     """Tell whether user code may have run."""
-    return fault.kind in {"ambiguous", "function"} or fault.code in _AFTER_THE_FACT
+    return fault.kind in {"ambiguous", "function"}
 
 
 def told_as_timeout(fault: Fault, timeout: float | None) -> Fault:
