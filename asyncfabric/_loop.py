@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -24,9 +25,9 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
         main.close()
         msg = "asyncfabric.run() was called from a running event loop; await the coroutine instead"
         raise RuntimeError(msg)
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main, debug=debug)
-    with asyncio.Runner(debug=debug, loop_factory=uvloop.new_event_loop) as runner:
+    # The program runs outside the `except`, or every error of its own would name uvloop, too.
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        from uvloop import new_event_loop as loop_factory
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)

@@ -117,8 +117,8 @@ def _judge(account: _Account, place: Place) -> tuple[Kind, type[FabricError], st
             OutOfMemory,
             f"a worker of {place} ran out of its memory{had} ({message or kind})",
             (
-                "use workers with more memory (memory= of the Fabric, after asyncfabric deploy "
-                "--memory), or smaller inputs"
+                "use workers with more memory (memory= in the lambda:// URL, after asyncfabric "
+                "deploy --memory), or smaller inputs"
             ),
         )
     if kind in _START_FAILURES:

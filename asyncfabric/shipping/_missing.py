@@ -65,11 +65,13 @@ def _has(candidate: str, folder: str) -> bool:
     return any(str(file).startswith((f"{folder}/", f"{folder}.")) for file in files)
 
 
-def missing_error(missing: Iterable[str], found: Survey, function: str) -> DeploymentError:
+def missing_error(
+    missing: Iterable[str], found: Survey, function: str, deploy: str = "asyncfabric deploy"
+) -> DeploymentError:
     """Return the error that names all packages that the workers lack, and what to do.
 
-    The command asks for everything that the function needs, not only for what is missing: what is
-    deployed later replaces what was deployed before.
+    The command, which begins with `deploy`, asks for everything that the function needs, not only
+    for what is missing: what is deployed later replaces what was deployed before.
     """
     described: list[str] = []
     unknown: list[str] = []
@@ -89,10 +91,10 @@ def missing_error(missing: Iterable[str], found: Survey, function: str) -> Deplo
     command = " ".join(f'--requirements "{each}"' for each in sorted(wanted, key=str.lower))
     message = (
         f"{function} needs packages that the workers don't have: {'; '.join(described)}. Deploy "
-        f"them: asyncfabric deploy {command or '--requirements requirements.txt'}"
+        f"them: {deploy} {command or '--requirements requirements.txt'}"
     )
     if command:
-        message += " (or list them in a file: asyncfabric deploy --requirements requirements.txt)"
+        message += " (or list them in a file: --requirements requirements.txt)"
     if local:
         message += (
             f". What was installed from {' and '.join(local)} travels with the calls if it is "

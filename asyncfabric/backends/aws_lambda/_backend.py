@@ -16,7 +16,6 @@ from asyncfabric._exceptions import (
     ConfigurationError,
     DeploymentError,
     FabricError,
-    VersionMismatch,
 )
 from asyncfabric.backends._protocol import Traits
 from asyncfabric.scheduling import Concurrency
@@ -28,7 +27,7 @@ from ._connection import Connection
 from ._faults import is_worth_another, may_have_run, told_as_timeout
 from ._held import Held
 from ._modules import Modules
-from ._payload import REDEPLOY, from_body, to_payload
+from ._payload import from_body, to_payload, unreadable
 from ._questions import Questions
 
 if TYPE_CHECKING:
@@ -244,7 +243,7 @@ class LambdaBackend:
             return
         self._concurrency.answered()
         try:
-            kind, segments = from_body(reply.body, connection.function)
+            kind, segments = from_body(reply.body, connection.function, connection.redeploy)
             if kind == SPILLED:
                 key, name = self._cargo.place_of(segments)
                 self._later(self._fetch(held, key, name, connection.request_id(reply)))
@@ -294,9 +293,8 @@ class LambdaBackend:
         """End the fan-out of an invocation."""
         self._drop(held)
         if isinstance(error, WireError):
-            function = self._connection.function
-            text = f"the answer of function {function} can't be read: {error}; {REDEPLOY}"
-            error = VersionMismatch(text)
+            connection = self._connection
+            error = unreadable(connection.function, error, connection.redeploy)
         if self._receiver is not None:
             self._receiver.on_refused(held.flight, error)
 

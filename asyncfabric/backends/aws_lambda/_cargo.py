@@ -6,9 +6,9 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from asyncfabric._exceptions import IntegrityError
+from asyncfabric._exceptions import FabricError, IntegrityError
 from asyncfabric_runtime._wire import SPILLED, WireError, load_place, pack, unpack
-from asyncfabric_storage import StorageError, digest, object_key
+from asyncfabric_storage import digest, object_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,5 +148,5 @@ class Cargo:
         """Delete a frame that has been read. Where that fails, the bucket's lifecycle does it."""
         try:
             await self._store.delete(key)
-        except StorageError:
+        except FabricError:
             return

@@ -28,6 +28,8 @@ class Connection:
 
     def __init__(self, settings: LambdaSettings, limit: int) -> None:
         self.function = settings.member.function_name
+        self.redeploy = "asyncfabric deploy"
+        """The command that publishes the function; complete when the region is known."""
         self._settings = settings
         self._limit = limit
         self._session: Session | None = None
@@ -51,6 +53,7 @@ class Connection:
             return
         # What follows loads the AWS SDK, and nobody needs that who uses another backend.
         from asyncfabric.aws._errors import diagnose
+        from asyncfabric.aws._missing import deploy_command
         from asyncfabric.aws._session import Session
         from asyncfabric.aws.transport import Request, open_transport
 
@@ -62,6 +65,7 @@ class Connection:
         try:
             await session.open()
             self._region, self._endpoint = session.region, session.endpoint("lambda")
+            self.redeploy = deploy_command(settings.member, session.region)
             self._transport = await open_transport(
                 session, kind=settings.transport, limit=self._limit
             )

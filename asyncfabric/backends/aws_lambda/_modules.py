@@ -43,7 +43,8 @@ class Modules:
             missing: list[str] = answer["missing"]
             if missing:
                 name = " and ".join(_name(each) for each in functions.values())
-                raise missing_error(missing, parcel.survey, f"{name}, on {self._function},")
+                title = f"{name}, on {self._function},"
+                raise missing_error(missing, parcel.survey, title, self._questions.redeploy)
             self._present.update(needed)
         if parcel.archive is None:
             return None

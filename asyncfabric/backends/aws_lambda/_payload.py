@@ -25,28 +25,36 @@ def to_payload(frame: Sequence[Buffer]) -> bytes:
     return b'"%b"' % b2a_base64(data, newline=False)
 
 
-def from_body(body: bytes | bytearray, function: str) -> tuple[int, list[memoryview]]:
+def from_body(
+    body: bytes | bytearray, function: str, redeploy: str
+) -> tuple[int, list[memoryview]]:
     """Read the frame that a function answered with: its kind and segments.
+
+    `redeploy` is the command that publishes the function anew.
 
     Raises `VersionMismatch` or `DeploymentError` where the function refused to serve, and
     `ConfigurationError` where it is no function of ours.
     """
     if not body or body[0] != _QUOTE:
-        raise _refusal(body, function)
+        raise _refusal(body, function, redeploy)
     try:
         data: bytes | bytearray = a2b_base64(memoryview(body)[1:-1], strict_mode=True)
         if len(data) > PREFIX.size and data[7] != 1:  # several segments: arrays, to be writable
             data = bytearray(data)
         return unpack(data)
     except (Base64Error, WireError) as error:
-        msg = f"the answer of function {function} can't be read: {error}; {REDEPLOY}"
-        raise VersionMismatch(msg) from error
+        raise unreadable(function, error, redeploy) from error
 
 
-REDEPLOY = "publish the function that fits this driver: asyncfabric deploy"
+def unreadable(function: str, why: object, redeploy: str) -> VersionMismatch:
+    """Return the error of an answer that makes no sense here."""
+    return VersionMismatch(
+        f"the answer of function {function} can't be read: {why}; publish the function that fits "
+        f"this driver: {redeploy}"
+    )
 
 
-def _refusal(body: bytes | bytearray, function: str) -> Exception:
+def _refusal(body: bytes | bytearray, function: str, redeploy: str) -> Exception:
     try:
         told: Any = json.loads(body)
     except ValueError:
@@ -55,13 +63,13 @@ def _refusal(body: bytes | bytearray, function: str) -> Exception:
     if "asyncfabric" not in answer:
         return ConfigurationError(
             f"function {function} is no worker of asyncfabric: it answered {bytes(body[:100])!r}; "
-            f"give lambda:// the name of a deployed family, or deploy one: asyncfabric deploy"
+            f"give lambda:// the name of a deployed family, or deploy one: {redeploy}"
         )
     wire, python = answer.get("wire"), answer.get("python")
     reason = f"function {function} refused to serve: {answer.get('reason')}"
     if (wire, python) == (WIRE_VERSION, PYTHON):
-        return DeploymentError(f"{reason}; {REDEPLOY}")
+        return DeploymentError(f"{reason}; see its log, and what asyncfabric doctor says")
     return VersionMismatch(
         f"{reason}. It has wire version {wire} and Python {python}, this driver {WIRE_VERSION} and "
-        f"{PYTHON}; {REDEPLOY}"
+        f"{PYTHON}; publish the function that fits: {redeploy}"
     )

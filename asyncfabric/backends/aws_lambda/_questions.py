@@ -32,6 +32,11 @@ class Questions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @property
+    def redeploy(self) -> str:
+        """The command that publishes the function."""
+        return self._connection.redeploy
+
     async def ask(self, *, hold: float = 0.0, modules: Sequence[str] = ()) -> dict[str, Any]:
         """Ask a worker what it is, which of some modules it hasn't got; keep it busy meanwhile.
 
@@ -74,7 +79,7 @@ class Questions:
 
     def _read(self, reply: Any) -> dict[str, Any]:  # noqa: ANN401 - a Reply
         function = self._connection.function
-        kind, segments = from_body(reply.body, function)
+        kind, segments = from_body(reply.body, function, self._connection.redeploy)
         if kind != PONG:
             msg = f"function {function} answered a question with a frame of kind {kind}"
             raise VersionMismatch(msg)

@@ -175,7 +175,7 @@ async def test_a_slow_reader(connect: Connect) -> None:
 
     async with Scripted(script) as server:
         client = await connect(server.url)
-        answers = [client.ask(bytearray(4_000_000)) for _ in range(4)]
+        answers = [client.ask(bytearray(4_000_000), seconds=600) for _ in range(4)]
         assert [isinstance(await each, Reply) for each in answers] == [True] * 4
 
 
