@@ -29,7 +29,7 @@ _AT_ONCE = "64 in flight, answered at once"
 _HELD = "1,000 in flight, held 100 ms"
 _IN_FLIGHT = {_AT_ONCE: 64, _HELD: 1_000}
 _HOLD = {_AT_ONCE: 0.0, _HELD: 0.1}
-_N, _FEW = 20_000, 3_000
+_N, _FEW = 20_000, 2_000
 _SMOKE_CALLS = 300
 
 _WAYS: dict[str, dict[str, tuple[int, ...]]] = {

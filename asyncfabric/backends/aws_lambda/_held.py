@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 FUNCTION_SECONDS = 900.0
 """Lambda's longest timeout, which deployed functions have."""
 GRACE_SECONDS = 60.0
-"""A worker ends a call by itself, and a cold one may have to install packages before: an answer that
-is so late will not come any more."""
+"""A worker ends a call by itself, and a cold one may have to install packages before: an answer so
+late will not come any more."""
 
 
 class Held:
