@@ -37,6 +37,7 @@ class SimulatedBackend:
         service: the account.
         function: which of its functions it invokes.
         number: gives fan-outs their numbers.
+        seed: of the driver's own random numbers.
         limit: invocations at once at most; None for 100.
     """
 
@@ -45,6 +46,7 @@ class SimulatedBackend:
         service: Service,
         function: SimulatedFunction,
         number: Callable[[str], int],
+        seed: int,
         limit: int | None = None,
     ) -> None:
         self.lanes = LANES if limit is None else limit
@@ -55,10 +57,13 @@ class SimulatedBackend:
             worth=WORTH_SECONDS,
             timeout=TIMEOUT_SECONDS,
             inline=INLINE_BYTES,
+            copies=True,
+            adaptive=True,
         )
         self._service = service
         self._function = function
         self._number = number
+        self._seed = seed
         self._held: dict[int, Work] = {}
         self._receiver: Receiver | None = None
         self._requests = 0
@@ -68,6 +73,7 @@ class SimulatedBackend:
     def open(self, receiver: Receiver, store: ObjectStore) -> None:
         """Begin; there is room at once."""
         self._receiver, self._store = receiver, store
+        receiver.random.seed(self._seed)
         asyncio.get_running_loop().call_soon(receiver.on_room)
 
     async def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> str | None:  # noqa: ARG002
@@ -136,7 +142,12 @@ class SimulatedBackend:
         retry_after = self._service.profile.retry_after
         fault = fault_of(trouble, self._function.name, request, retry_after=retry_after)
         if fault.kind == "throttle":
-            receiver.on_returned(flight, None, after=fault.retry_after or 1.0)
+            receiver.on_throttled(
+                flight,
+                scarce="rate" if "Rate" in fault.reason else "concurrency",
+                retry_after=fault.retry_after,
+                error=fault.error,
+            )
         elif fault.kind == "function" and len(work.envelope.indices) > 1:
             receiver.on_returned(flight, None, alone=True)
         else:
@@ -151,6 +162,8 @@ class SimulatedBackend:
 
     def on_mark(self, work: Work, mark: Mark) -> None:
         """Pass a call's progress on."""
+        if self._receiver is not None:
+            self._receiver.on_progress(work.envelope.flight, mark.position, mark.fraction)
 
 
 def _copies(segments: list[Buffer]) -> list[Buffer]:

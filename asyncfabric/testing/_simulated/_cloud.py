@@ -149,7 +149,8 @@ class SimulatedCloud:
             known = self._functions[function] = SimulatedFunction(
                 function, 1769, None, self.profile, self.ledger.function(function), self.now
             )
-        backend = SimulatedBackend(service, known, self._number, max_concurrency)
+        seed = self._chances.stream("driver").getrandbits(64)
+        backend = SimulatedBackend(service, known, self._number, seed, max_concurrency)
         return Fabric(
             backend,
             storage=self.store,
@@ -160,6 +161,20 @@ class SimulatedCloud:
 
     def _number(self, job: str) -> int:
         return self._jobs.setdefault(job, len(self._jobs) + 1)
+
+    @property
+    def concurrency(self) -> int:
+        """Invocations that the account runs at a time; may be changed while it runs.
+
+            asyncio.get_running_loop().call_later(10.0, setattr, cloud, "concurrency", 200)
+        """
+        return self._concurrency
+
+    @concurrency.setter
+    def concurrency(self, limit: int) -> None:
+        self._concurrency = limit
+        if self._service is not None:
+            self._service.concurrency = limit
 
     @property
     def now(self) -> float:
