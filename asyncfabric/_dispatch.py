@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._codec import decode_outcome, encode_inputs, is_heavy
-from ._exceptions import AttemptTimeout
-from .reporting import CallsAnswered, CallsReturned, InvocationLaunched, WorkerLost
-from .scheduling import Admission
+from ._codec import encode_inputs
+from ._receiving import Launched, Receiving
+from .reporting import InvocationLaunched
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from asyncfabric_runtime import Envelope, Outcome
+    from asyncfabric_runtime import Envelope
 
     from ._run import Run
     from .backends import Backend
-    from .reporting import Event, Observer
     from .scheduling import Batch
 
 
@@ -32,38 +27,16 @@ _UNKNOWN_SECONDS = 1e-4
 """What a call is reckoned at before any has been measured."""
 
 
-@dataclass(slots=True)
-class _Flight:
-    """An invocation as the dispatcher sees it; it counts against the limit until it has landed."""
-
-    run: Run
-    left: int
-    launched: float
-    each: float
-    """Seconds a call was reckoned at."""
-    sent: bool = False
-    recalled: bool = False
-
-
-class Dispatcher:
+class Dispatcher(Receiving):
     """Launches the invocations of all runs of a Fabric on its backend."""
 
     def __init__(
         self, backend: Backend, limit: int | None, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self.loop = loop
-        self.backend = backend
-        self.observers: list[Observer] = []
-        self.broken: Exception | None = None
-        self._admission: Admission[Run] = Admission(limit)
-        self._runs: dict[Run, None] = {}
-        self._flights: dict[int, _Flight] = {}
+        super().__init__(backend, limit, loop)
         self._last_flight = 0
-        self._pumping = self._in_pump = False
+        self._in_pump = False
         self._encoding = 0
-        self._landing: asyncio.Event | None = None
-        self._work: set[asyncio.Future[Any]] = set()
-        self.now = loop.time
 
     # -- runs -----------------------------------------------------------------------------------
 
@@ -108,12 +81,6 @@ class Dispatcher:
                     return
         if admission.wake(run):
             self._pump()
-
-    def pump_soon(self) -> None:
-        """Run the pump in the next pass of the loop."""
-        if not self._pumping:
-            self._pumping = True
-            self.loop.call_soon(self._pump)
 
     @property
     def runs(self) -> list[Run]:
@@ -167,7 +134,7 @@ class Dispatcher:
         number = self._last_flight
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
-        flight = self._flights[number] = _Flight(run, count, self.now(), each)
+        flight = self._flights[number] = Launched(run, count, self.now(), each)
         run.fan_out.launched(number, batch)
         self._admission.launched(run, count, count * each)
         if (encoded := encode_inputs(run.plan, number, batch)) is not None:
@@ -176,7 +143,7 @@ class Dispatcher:
         self._encoding += 1
         self.later(self._encode_aside(number, flight, batch))
 
-    async def _encode_aside(self, number: int, flight: _Flight, batch: Batch) -> None:
+    async def _encode_aside(self, number: int, flight: Launched, batch: Batch) -> None:
         """Pickle large inputs in a thread."""
         try:
             encoded = await asyncio.to_thread(
@@ -189,7 +156,12 @@ class Dispatcher:
         self.pump_soon()
 
     def _send(
-        self, number: int, flight: _Flight, envelope: Envelope, size: int, bad: dict[int, Exception]
+        self,
+        number: int,
+        flight: Launched,
+        envelope: Envelope,
+        size: int,
+        bad: dict[int, Exception],
     ) -> None:
         run = flight.run
         if bad or flight.recalled:
@@ -209,143 +181,6 @@ class Dispatcher:
         if self.observers:
             self._tell(InvocationLaunched(run.plan.job, number, flight.left))
         self.backend.launch(envelope, run.code, seconds)
-
-    # -- answers --------------------------------------------------------------------------------
-
-    def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
-        """Take answers in; large results are unpickled in a thread."""
-        if (flight := self._flights.get(outcome.flight)) is None:
-            self.pump_soon()  # all was answered before, and now the worker has room again
-            return
-        run = flight.run
-        answered = len(outcome.positions) + len(outcome.failures)
-        if self.observers and answered:
-            self._tell(CallsAnswered.of(outcome, run.plan.job, worker))
-        if outcome.lacks:
-            self._take_back(outcome.flight, flight, None)
-        elif answered and not run.over:
-            queue = max(0.0, self.now() - flight.launched - outcome.busy)
-            run.fan_out.pace.ran(answered, outcome.busy, size)
-            self._admission.corrected(run, outcome.busy - answered * flight.each)
-            kinds, bodies = outcome.values
-            if kinds is None:
-                run.answered(outcome, bodies, worker, queue)
-            elif is_heavy(outcome):
-                run.fan_out.answered(outcome.flight, outcome.positions)
-                self.later(self._decode_aside(flight, outcome, worker, queue))
-            else:
-                values, bad = decode_outcome(outcome)
-                run.answered(outcome, values, worker, queue, bad)
-        self._land(outcome.flight, flight, flight.left if outcome.final else answered)
-        self._room_came_free(run)
-
-    async def _decode_aside(
-        self, flight: _Flight, outcome: Outcome, worker: str, queue: float
-    ) -> None:
-        values, bad = await asyncio.to_thread(decode_outcome, outcome)
-        flight.run.answered(outcome, values, worker, queue, bad)
-        self.wake(flight.run)
-
-    def on_returned(
-        self,
-        flight: int,
-        positions: list[int] | None,
-        *,
-        after: float = 0.0,
-        alone: bool = False,
-    ) -> None:
-        """Take back calls that are launched again, uncharged."""
-        entry = self._flights.get(flight)
-        if entry is None:
-            return
-        due = self.now() + after if after else None
-        self._take_back(flight, entry, positions, due, alone=alone)
-        if after:
-            entry.run.set_alarm()
-        entry.run.check()
-        self._room_came_free(entry.run)
-
-    def _take_back(
-        self,
-        number: int,
-        flight: _Flight,
-        positions: list[int] | None,
-        due: float | None = None,
-        *,
-        alone: bool = False,
-    ) -> None:
-        run = flight.run
-        count = flight.left if positions is None else len(positions)
-        if not run.over:
-            run.fan_out.returned(number, positions, due=due, alone=alone)
-        self._admission.corrected(run, -count * flight.each)
-        self._land(number, flight, count)
-        if self.observers and count:
-            self._tell(CallsReturned(run.plan.job, number, count))
-
-    def on_lost(
-        self,
-        flight: int,
-        running: list[int] | None,
-        error: Exception,
-        worker: str,
-        *,
-        retryable: bool = True,
-        ran: bool = True,
-    ) -> None:
-        """Charge the calls that a dead worker was at; send the others again, free."""
-        entry = self._flights.get(flight)
-        if entry is None:
-            return
-        run = entry.run
-        charged = entry.left if running is None else len(running)
-        # A timeout is not repeated when the worker itself tells of it either.
-        again = retryable and not isinstance(error, AttemptTimeout)
-        if not run.over:
-            if running is None:
-                running = run.fan_out.flights.open_positions(flight)
-            for position in running:
-                own = type(error)(*error.args)  # each call's error gets a note of its own
-                run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
-        self._land(flight, entry, charged)
-        if self.observers:
-            self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
-        self._take_back(flight, entry, None)
-        run.check()
-        self._room_came_free(run)
-
-    def on_refused(self, flight: int, error: Exception) -> None:
-        """End the fan-out of an invocation: all its others would be refused alike."""
-        if (entry := self._flights.get(flight)) is not None:
-            self._land(flight, entry, entry.left)
-            entry.run.finish(error)
-            self._room_came_free(entry.run)
-
-    def on_room(self) -> None:
-        """Use the room."""
-        self.pump_soon()
-
-    def on_broken(self, error: Exception) -> None:
-        """Fail everything: there is nothing left to run on."""
-        self.broken = error
-        for run in list(self._runs):
-            run.finish(error)
-
-    def _room_came_free(self, run: Run) -> None:
-        """Go on, if anything waits for room."""
-        if run.has_more:
-            self._admission.wake(run)
-        if self._admission.waits:
-            self.pump_soon()
-
-    def _land(self, number: int, flight: _Flight, count: int) -> None:
-        count = min(count, flight.left)
-        flight.left -= count
-        self._admission.landed(count)
-        if not flight.left:
-            self._flights.pop(number, None)
-            if self._landing is not None:
-                self._landing.set()
 
     # -- stopping -------------------------------------------------------------------------------
 
@@ -384,17 +219,3 @@ class Dispatcher:
         await self.backend.aclose()
         if pending := (self._work | closing) - {asyncio.current_task()}:
             await asyncio.wait(pending)
-
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine beside the pump, until the dispatcher is closed at the latest."""
-        task = asyncio.ensure_future(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-
-    def _tell(self, event: Event) -> None:
-        for observer in self.observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001 - who reports must not harm what it reports
-                what = f"an observer of asyncfabric raised on {event!r:.200}"
-                self.loop.call_exception_handler({"message": what, "exception": error})

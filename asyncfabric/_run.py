@@ -7,7 +7,6 @@ calls to its `Delivery`. Nothing here refers to the user's `Map`: dropping the M
 from __future__ import annotations
 
 import contextlib
-import random
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +18,7 @@ from ._failures import annotate, exception_for
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Mapping
+    from random import Random
 
     from asyncfabric_runtime import Outcome
 
@@ -50,6 +50,7 @@ class Pump(Protocol):
     """What a run needs of the dispatcher that serves it; see `Dispatcher`."""
 
     loop: asyncio.AbstractEventLoop
+    random: Random
     now: Callable[[], float]
 
     def expect(self, run: Run) -> None: ...
@@ -233,7 +234,7 @@ class Run:
             retryable=retryable,
             ran=ran,
             now=self.dispatcher.now(),
-            chance=random.random(),  # noqa: S311 - jitter
+            chance=self.dispatcher.random.random(),
             record=record,
         )
         self.set_alarm()

@@ -64,6 +64,8 @@ class LambdaBackend:
             worth=WORTH_SECONDS,
             timeout=TIMEOUT_SECONDS,
             inline=settings.inline,
+            copies=True,
+            adaptive=True,
         )
         self._settings = settings
         self._connection = Connection(settings, self.lanes)
