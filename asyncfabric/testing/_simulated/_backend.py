@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric.backends._protocol import Traits
 from asyncfabric.backends.aws_lambda._faults import is_worth_another, may_have_run
+from asyncfabric_storage import StorageError
 
 from ._replies import fault_of
-from ._work import Work
+from ._work import INLINE_BYTES, Work, weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
 
     from asyncfabric.backends._protocol import Receiver
     from asyncfabric_runtime import Envelope, Outcome, Plan
@@ -27,7 +29,6 @@ LANES = 100
 """Invocations at once, unless `max_concurrency` says otherwise: as on Lambda."""
 WORTH_SECONDS = 0.5
 TIMEOUT_SECONDS = 300.0
-INLINE_BYTES = 256 * 1024
 
 
 class SimulatedBackend:
@@ -67,6 +68,7 @@ class SimulatedBackend:
         self._held: dict[int, Work] = {}
         self._receiver: Receiver | None = None
         self._requests = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -81,7 +83,8 @@ class SimulatedBackend:
         return None
 
     async def warm(self, workers: int) -> None:
-        """Do nothing yet."""
+        """Have so many environments started."""
+        await self._service.warm(self._function, workers)
 
     def kill(self) -> None:
         """Do nothing: there is no process to be stopped."""
@@ -90,6 +93,16 @@ class SimulatedBackend:
         """Listen no longer. What runs goes on to its end, for nobody, and is billed."""
         self._receiver = None
         self._held.clear()
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -105,18 +118,71 @@ class SimulatedBackend:
             envelope.segments = _copies(envelope.segments)
         work = Work(envelope, self._function, self, self._number(envelope.plan.job))
         self._held[envelope.flight] = work
+        size = weight(envelope.inputs, envelope.segments)
+        if size > INLINE_BYTES:
+            self._later(self._launch_aside(work, size))
+        else:
+            self._service.invoke(work)
+
+    async def _launch_aside(self, work: Work, size: int) -> None:
+        """Store an envelope that is too large, then invoke."""
+        work.key = f"spill/{work.job}/{work.envelope.flight}"
+        try:
+            await self._store.put(work.key, bytes(size))
+        except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
+            self._refuse(work, error)
+            return
+        if self._receiver is None:
+            return
+        if work.recalled:
+            self._drop(work)
+            self._receiver.on_returned(work.envelope.flight, None)
+            return
         self._service.invoke(work)
 
     def recall(self, flight: int, positions: Collection[int] | None) -> None:
         """Take back what has not left yet. What runs on Lambda can't be stopped."""
+        work = self._held.get(flight)
+        if work is not None and positions is None:
+            work.recalled = True
 
     # -- back -----------------------------------------------------------------------------------
 
     def on_answer(self, work: Work, outcome: Outcome) -> None:
-        """Pass the answer on."""
-        flight = work.envelope.flight
-        receiver = self._receiver
-        self._held.pop(flight, None)
+        """Pass the answer on, or fetch it from the store first."""
+        if self._receiver is None:
+            return
+        if work.result is not None:
+            self._later(self._fetch(work, outcome, work.result))
+        else:
+            self._take(work, outcome)
+
+    async def _fetch(self, work: Work, outcome: Outcome, key: str) -> None:
+        try:
+            await self._store.get(key)
+            self._take(work, outcome)
+            await self._store.delete(key)
+        except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
+            self._refuse(work, error)
+
+    def _drop(self, work: Work) -> None:
+        """Let go of an invocation that is over."""
+        self._held.pop(work.envelope.flight, None)
+        if work.key is not None:
+            self._later(self._delete(work.key))
+
+    async def _delete(self, key: str) -> None:
+        with contextlib.suppress(StorageError):  # it stays behind, as on a real bad day
+            await self._store.delete(key)
+
+    def _refuse(self, work: Work, error: Exception) -> None:
+        self._drop(work)
+        if self._receiver is not None:
+            self._receiver.on_refused(work.envelope.flight, error)
+
+    def _take(self, work: Work, outcome: Outcome) -> None:
+        flight, receiver = work.envelope.flight, self._receiver
+        self._drop(work)
         if receiver is None:
             return
         calls = len(work.envelope.indices)
@@ -124,19 +190,16 @@ class SimulatedBackend:
             answered = {*outcome.positions, *outcome.failures}
             unrun = [place for place in range(calls) if place not in answered]
             receiver.on_returned(flight, unrun)
-        size = 64 * calls
         if outcome.segments:
             outcome.segments = _copies(outcome.segments)
-            size += _size(outcome.segments)
-        receiver.on_outcome(outcome, "", size)
+        receiver.on_outcome(outcome, work.worker, weight(outcome.values, outcome.segments))
 
     def on_trouble(self, work: Work, trouble: str) -> None:
         """Tell the driver what its own diagnosis of the reply is."""
-        flight = work.envelope.flight
-        receiver = self._receiver
-        self._held.pop(flight, None)
+        flight, receiver = work.envelope.flight, self._receiver
         if receiver is None:
             return
+        self._drop(work)
         self._requests += 1
         request = f"simulated-{self._requests}"
         retry_after = self._service.profile.retry_after
@@ -155,7 +218,7 @@ class SimulatedBackend:
                 flight,
                 None,
                 fault.error,
-                f"request {request}",
+                work.worker or f"request {request}",
                 retryable=is_worth_another(fault),
                 ran=may_have_run(fault),
             )
@@ -169,6 +232,3 @@ class SimulatedBackend:
 def _copies(segments: list[Buffer]) -> list[Buffer]:
     return [memoryview(bytearray(segment)) for segment in segments]
 
-
-def _size(segments: list[Buffer]) -> int:
-    return sum(memoryview(segment).nbytes for segment in segments)

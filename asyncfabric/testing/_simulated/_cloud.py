@@ -14,15 +14,17 @@ from ._function import SimulatedFunction
 from ._history import History
 from ._ledger import Ledger
 from ._loop import VirtualLoop
+from ._output import output_kept
 from ._profile import Profile
 from ._service import Service
-from ._store import SimulatedStore
+from ._store import SimulatedStore, forget_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Unpack
 
     from asyncfabric._options import Options
+    from asyncfabric_storage import ObjectStore
 
 T = TypeVar("T")
 
@@ -72,9 +74,9 @@ class SimulatedCloud:
         self.profile = Profile.default() if profile is None else profile
         self.ledger = Ledger()
         self.history = History() if history else None
-        self.store = SimulatedStore()
         self._record = record
         self._chances = Chances(seed)
+        self.store: ObjectStore = SimulatedStore(self.profile.store, self._chances, self.ledger)
         self._now = 0.0
         self._concurrency = self.profile.concurrency
         self._service: Service | None = None
@@ -102,12 +104,13 @@ class SimulatedCloud:
             return loops[-1]
 
         try:
-            with asyncio.Runner(loop_factory=make) as runner:
+            with output_kept(), asyncio.Runner(loop_factory=make) as runner:
                 loop = runner.get_loop()
                 self._service = Service(
                     self.profile,
                     self._chances,
                     self.ledger,
+                    self.store,
                     loop,
                     self.history,
                     record=self._record,
@@ -121,11 +124,14 @@ class SimulatedCloud:
             if loops:
                 self._now = loops[-1].time()
             self._service = None
+            forget_store(self.store.url)
 
     def fabric(
         self,
         *,
         function: str = "worker",
+        memory: int = 1769,
+        reserved: int | None = None,
         max_concurrency: int | None = None,
         max_pending: int | None = None,
         **options: Unpack[Options],
@@ -135,6 +141,8 @@ class SimulatedCloud:
         Args:
             function: the Lambda function that it invokes. It is made when first named, and several
                 Fabrics may invoke the same one.
+            memory: its memory in MiB, which a second's price depends on; 1769 is one core.
+            reserved: invocations at once that are set aside for it, if any are.
             max_concurrency: invocations at once at most; 100 by default, as on Lambda.
             max_pending: as in `Fabric`.
             **options: as in `Fabric`.
@@ -147,7 +155,7 @@ class SimulatedCloud:
         known = self._functions.get(function)
         if known is None:
             known = self._functions[function] = SimulatedFunction(
-                function, 1769, None, self.profile, self.ledger.function(function), self.now
+                function, memory, reserved, self.profile, self.ledger.function(function), self.now
             )
         seed = self._chances.stream("driver").getrandbits(64)
         backend = SimulatedBackend(service, known, self._number, seed, max_concurrency)

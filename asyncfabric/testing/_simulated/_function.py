@@ -67,6 +67,20 @@ class SimulatedFunction:
         self.ledger.cold_starts += 1
         return Environment(self._started)
 
+    def idle(self, now: float) -> int:
+        """Return how many environments are warm and idle."""
+        return sum(now - each.idle_since <= self._idle_seconds for each in self._idle)
+
+    def start(self, environments: int, now: float) -> list[Environment]:
+        """Start environments until so many are idle, or no more are given; return the new ones."""
+        started: list[Environment] = []
+        while self.idle(now) < environments and self._ramp.take(now):
+            self._started += 1
+            self.ledger.cold_starts += 1
+            started.append(Environment(self._started))
+            self.release(started[-1], now)
+        return started
+
     def release(self, environment: Environment, now: float) -> None:
         """Keep an environment for the next invocation."""
         environment.idle_since = now

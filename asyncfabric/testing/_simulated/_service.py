@@ -7,22 +7,28 @@ takes simulated time is what they say by `spend`. Their answer leaves when that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from array import array
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric.testing._admission import CONCURRENCY, RESERVED_CONCURRENCY
 from asyncfabric_runtime._invocation import Invocation
 from asyncfabric_runtime._outcome import Phases
+from asyncfabric_storage import StorageError
 
 from ._agenda import Agenda
 from ._ledger import AttemptRecord, Ledger
 from ._meter import Meter
+from ._work import INLINE_BYTES, weight
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from asyncfabric_runtime import Outcome
+    from asyncfabric_storage import ObjectStore
 
     from ._chances import Chances
-    from ._function import Environment
+    from ._function import Environment, SimulatedFunction
     from ._history import History
     from ._profile import Profile
     from ._work import Work
@@ -40,6 +46,7 @@ class Service:
         profile: Profile,
         chances: Chances,
         ledger: Ledger,
+        store: ObjectStore,
         loop: asyncio.AbstractEventLoop,
         history: History | None = None,
         *,
@@ -51,6 +58,7 @@ class Service:
         self.running = 0
         self.peak = 0
         self._ledger = ledger
+        self._store = store
         self._history = history
         self._record = record
         self._loop = loop
@@ -134,6 +142,16 @@ class Service:
         else:
             self._run(served)
 
+    async def warm(self, function: SimulatedFunction, environments: int) -> None:
+        """Have so many environments of a function idle, as far as the limits allow."""
+        now = self._loop.time()
+        most = min(environments, self.concurrency - self.running + function.idle(now))
+        slowest = 0.0
+        for environment in function.start(most, now):
+            slowest = max(slowest, self.profile.cold_start.draw(self._colds))
+            environment.process.invocations = 1
+        await asyncio.sleep(self.profile.overhead.draw(self._overheads) + slowest)
+
     # -- running --------------------------------------------------------------------------------
 
     def _run(self, served: _Served) -> None:
@@ -143,10 +161,15 @@ class Service:
         meter = Meter(served.slow, profile.noise, self._noises, plan.timeout, FUNCTION_SECONDS)
         invocation = Invocation(envelope, served.environment.process)
         invocation.limit = meter
-        if plan.is_async or plan.by_reference or invocation.needs_fetching():
-            task = self._loop.create_task(self._run_here(served, invocation, meter))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if first := served.first:
+            served.work.worker = f"environment {served.environment.number}"
+        if (
+            plan.is_async
+            or plan.by_reference
+            or (first and served.work.key is not None)
+            or invocation.needs_fetching()
+        ):
+            self._start(self._run_here(served, invocation, meter))
             return
         # Outside the loop, as in a worker: a plain function may use asyncio.run.
         asyncio._set_running_loop(None)  # noqa: SLF001 - the only way, and asyncio's own
@@ -156,15 +179,42 @@ class Service:
             asyncio._set_running_loop(self._loop)  # noqa: SLF001
         if plan.env:
             served.environment.process.enter_environment(None)
-        self._ran(served, outcome, meter, 0.0)
+        if weight(outcome.values, outcome.segments) > INLINE_BYTES:
+            self._start(self._store_answer(served, outcome, meter, 0.0))
+        else:
+            self._ran(served, outcome, meter, 0.0)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run_here(self, served: _Served, invocation: Invocation, meter: Meter) -> None:
         outcomes: list[Outcome] = []
         began = self._loop.time()
+        if served.work.key is not None:
+            with contextlib.suppress(StorageError):  # it has been deleted, since nobody waits
+                await self._store.get(served.work.key)
         await invocation.run_here(outcomes.append, stream=False)
         if invocation.plan.env:
             served.environment.process.enter_environment(None)
-        self._ran(served, outcomes[-1], meter, self._loop.time() - began)
+        await self._store_answer(served, outcomes[-1], meter, self._loop.time() - began)
+
+    async def _store_answer(
+        self, served: _Served, outcome: Outcome, meter: Meter, waited: float
+    ) -> None:
+        """Put an answer into the store if it is too large to be carried."""
+        work, size = served.work, weight(outcome.values, outcome.segments)
+        if size > INLINE_BYTES and served.first:
+            began = self._loop.time()
+            key = f"spill/{work.job}/{work.envelope.flight}.answer"
+            try:
+                await self._store.put(key, bytes(size))
+            except StorageError:
+                served.fate = "failed worker"
+            work.result = key
+            waited += self._loop.time() - began
+        self._ran(served, outcome, meter, waited)
 
     def _ran(self, served: _Served, outcome: Outcome, meter: Meter, waited: float) -> None:
         profile, agenda, work = self.profile, self.agenda, served.work
@@ -179,7 +229,9 @@ class Service:
         outcome.run = array("d", run)
         outcome.busy = total
         outcome.peak_memory = 0
-        if profile.failures and self._failures.random() < profile.failures:
+        if served.fate != "answered":
+            pass
+        elif profile.failures and self._failures.random() < profile.failures:
             total *= self._points.random()
             served.fate = "failed " + self._points.choice(("service", "worker"))
         elif profile.lost and self._losses.random() < profile.lost:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from asyncfabric_runtime import Envelope, Outcome
+    from asyncfabric_runtime._values import Encoded
+    from asyncfabric_storage._buffers import Buffer
 
     from ._function import SimulatedFunction
     from ._meter import Mark
@@ -38,7 +40,9 @@ class Work:
         copies: its calls that had another attempt under way at the launch.
         answered: it has been answered, or refused; nothing more is told.
         key: where in the store its envelope is, if it was too large.
+        result: where in the store its answer is, if that was.
         recalled: nobody waits for it any more.
+        worker: the environment it is in.
     """
 
     __slots__ = (
@@ -50,6 +54,8 @@ class Work:
         "job",
         "key",
         "recalled",
+        "result",
+        "worker",
     )
 
     def __init__(
@@ -62,7 +68,9 @@ class Work:
         self.copies = 0
         self.answered = False
         self.key: str | None = None
+        self.result: str | None = None
         self.recalled = False
+        self.worker = ""
 
     @property
     def name(self) -> str:
@@ -70,3 +78,18 @@ class Work:
         indices = self.envelope.indices
         calls = f"{indices[0]}" if len(indices) == 1 else f"{indices[0]}..{indices[-1]}"
         return f"job {self.job} flight {self.envelope.flight} calls {calls}"
+
+
+INLINE_BYTES = 256 * 1024
+"""What an invocation carries itself; more goes through the store."""
+
+
+def weight(encoded: Encoded, segments: list[Buffer]) -> int:
+    """Return about how many bytes values have on the wire."""
+    kinds, bodies = encoded
+    size = 64 * len(bodies)
+    if kinds is not None or (bodies and type(bodies[0]) in {str, bytes}):
+        size += sum(len(body) for body in bodies if isinstance(body, bytes | str))
+    for segment in segments:
+        size += memoryview(segment).nbytes
+    return size
