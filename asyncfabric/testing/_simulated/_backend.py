@@ -231,4 +231,3 @@ class SimulatedBackend:
 
 def _copies(segments: list[Buffer]) -> list[Buffer]:
     return [memoryview(bytearray(segment)) for segment in segments]
-

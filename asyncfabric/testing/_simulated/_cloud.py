@@ -116,6 +116,8 @@ class SimulatedCloud:
                     record=self._record,
                 )
                 self._service.concurrency = self._concurrency
+                for function in self._functions.values():
+                    self._service.set_aside += function.reserved or 0
                 return runner.run(main())
         except BaseException as error:
             error.add_note(f"{self!r} replays this")
@@ -157,6 +159,7 @@ class SimulatedCloud:
             known = self._functions[function] = SimulatedFunction(
                 function, memory, reserved, self.profile, self.ledger.function(function), self.now
             )
+            service.set_aside += reserved or 0
         seed = self._chances.stream("driver").getrandbits(64)
         backend = SimulatedBackend(service, known, self._number, seed, max_concurrency)
         return Fabric(
@@ -174,7 +177,7 @@ class SimulatedCloud:
     def concurrency(self) -> int:
         """Invocations that the account runs at a time; may be changed while it runs.
 
-            asyncio.get_running_loop().call_later(10.0, setattr, cloud, "concurrency", 200)
+        asyncio.get_running_loop().call_later(10.0, setattr, cloud, "concurrency", 200)
         """
         return self._concurrency
 

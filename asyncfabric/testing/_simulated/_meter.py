@@ -1,4 +1,4 @@
-"""How long simulated calls take: what they say themselves, by `spend`, on the environment they got."""
+"""How long simulated calls take: what they say by `spend`, on the environment they got."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST_FACTOR = 0.1
 
 
 class Mark(NamedTuple):
-    """A report of progress: when, in seconds from the invocation's begin, by which call, how far."""
+    """A report of progress: seconds from the invocation's begin, which call, how far."""
 
     seconds: float
     position: int

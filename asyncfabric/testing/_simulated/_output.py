@@ -10,7 +10,7 @@ from asyncfabric_runtime._capture import Tee
 from asyncfabric_runtime._context import running_transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 class _Kept(Tee):
@@ -25,7 +25,7 @@ class _Kept(Tee):
 
 
 @contextmanager
-def output_kept() -> Iterator[None]:
+def output_kept() -> Generator[None]:
     """Keep what calls print and log, for as long as this lasts."""
     real = sys.stdout, sys.stderr
     kept = _Kept(real[0], running_transcript), _Kept(real[1], running_transcript)

@@ -71,8 +71,8 @@ class Pareto:
 MILD = Uniform(1.33, 2.0)
 """Slow environments as in "OverSketched Newton" (Gupta and others, 2019), figure 1."""
 HEAVY = Pareto(1.5, 1.5, 10.0)
-"""Those of "Effective Straggler Mitigation: Attack of the Clones" (Ananthanarayanan and others, NSDI
-2013) in jobs without mitigation: eight times the median and more."""
+"""Those of "Effective Straggler Mitigation: Attack of the Clones" (Ananthanarayanan and others,
+NSDI 2013) in jobs without mitigation: eight times the median and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

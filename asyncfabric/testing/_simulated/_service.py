@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._chances import Chances
     from ._function import Environment, SimulatedFunction
     from ._history import History
+    from ._meter import Mark
     from ._profile import Profile
     from ._work import Work
 
@@ -57,6 +58,8 @@ class Service:
         self.agenda = Agenda(loop)
         self.running = 0
         self.peak = 0
+        self.set_aside = 0
+        self._running_reserved = 0
         self._ledger = ledger
         self._store = store
         self._history = history
@@ -105,7 +108,7 @@ class Service:
             pass
         elif function.reserved is not None and function.running >= function.reserved:
             reason = RESERVED_CONCURRENCY
-        elif self.running < self.concurrency:
+        elif function.reserved is not None or self.unreserved > 0:
             environment = function.environment(self._loop.time())
         if environment is None:
             function.ledger.throttled += 1
@@ -114,7 +117,7 @@ class Service:
             return
         duplicate = profile.duplicates > 0 and self._duplicates.random() < profile.duplicates
         self._serve(work, environment, first=True)
-        if duplicate and self.running < self.concurrency:
+        if duplicate and function.reserved is None and self.unreserved > 0:
             other = function.environment(self._loop.time())
             if other is not None:
                 function.ledger.duplicates += 1
@@ -125,6 +128,8 @@ class Service:
         self.running += 1
         self.peak = max(self.peak, self.running)
         function.running += 1
+        if function.reserved is not None:
+            self._running_reserved += 1
         function.ledger.served += 1
         if first:
             function.ledger.copies += work.copies
@@ -142,10 +147,16 @@ class Service:
         else:
             self._run(served)
 
+    @property
+    def unreserved(self) -> int:
+        """How many more may run of functions that have nothing set aside."""
+        return self.concurrency - self.set_aside - self.running + self._running_reserved
+
     async def warm(self, function: SimulatedFunction, environments: int) -> None:
         """Have so many environments of a function idle, as far as the limits allow."""
         now = self._loop.time()
-        most = min(environments, self.concurrency - self.running + function.idle(now))
+        idle = function.idle(now)
+        most = idle + max(0, min(environments - idle, self.unreserved))
         slowest = 0.0
         for environment in function.start(most, now):
             slowest = max(slowest, self.profile.cold_start.draw(self._colds))
@@ -243,7 +254,7 @@ class Service:
                     agenda.after(delay, self._beat, work, mark)
         agenda.after(total, self._end, served, outcome)
 
-    def _beat(self, work: Work, mark: Any) -> None:
+    def _beat(self, work: Work, mark: Mark) -> None:
         if not work.answered:
             work.door.on_mark(work, mark)
 
@@ -254,6 +265,8 @@ class Service:
         fate = served.fate
         self.running -= 1
         function.running -= 1
+        if function.reserved is not None:
+            self._running_reserved -= 1
         if not fate.startswith("failed"):
             function.release(served.environment, now)
         self._bill(served, now)
@@ -346,4 +359,3 @@ class _Served:
         self.began = 0.0
         self.calls = 0
         self.fate = "answered"
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from asyncfabric_runtime._stores import _stores
@@ -15,7 +16,7 @@ from asyncfabric_storage._ranges import check_range, clip_range
 from ._bucket import Bucket, LostError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from asyncfabric_storage import Data
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ._profile import StoreProfile
 
 T = TypeVar("T")
+
 
 def forget_store(url: str) -> None:
     """Drop what the runtime, as a worker, remembers of a store."""
@@ -133,7 +135,7 @@ class SimulatedStore(MemoryStore):
         validate_prefix(prefix)
         after = ""
         while True:
-            page = await self._send("list", lambda last=after: self._page(prefix, last))
+            page = await self._send("list", partial(self._page, prefix, after))
             for info in page:
                 yield info
             if len(page) < PAGE:
@@ -155,7 +157,7 @@ class SimulatedStore(MemoryStore):
         self._objects.pop(key, None)
         self._marks.pop(key, None)
 
-    def _page(self, prefix: str, after: str) -> list[ObjectInfo]:
+    def _page(self, prefix: str, after: str) -> Sequence[ObjectInfo]:
         keys = sorted(key for key in self._objects if key.startswith(prefix) and key > after)
         return [
             ObjectInfo(key, len(self._objects[key][0]), self._objects[key][1])

@@ -21,7 +21,10 @@ class Door(Protocol):
         ...
 
     def on_trouble(self, work: Work, trouble: str) -> None:
-        """Know that there is none, and why: "throttled REASON", "failed service", "failed worker" or "lost"."""
+        """Know that there is none, and why.
+
+        It is "throttled REASON", "failed service", "failed worker" or "lost".
+        """
         ...
 
     def on_mark(self, work: Work, mark: Mark) -> None:
