@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._run import Run
     from .backends import Backend
-    from .scheduling import Batch
+    from .scheduling import Batch, Limit
 
 
 _UNKNOWN_SECONDS = 1e-4
@@ -31,12 +31,17 @@ class Dispatcher(Receiving):
     """Launches the invocations of all runs of a Fabric on its backend."""
 
     def __init__(
-        self, backend: Backend, limit: int | None, loop: asyncio.AbstractEventLoop
+        self,
+        backend: Backend,
+        limit: int | None,
+        loop: asyncio.AbstractEventLoop,
+        adapt: Limit | None = None,
     ) -> None:
-        super().__init__(backend, limit, loop)
+        super().__init__(backend, limit, loop, adapt)
         self._last_flight = 0
         self._in_pump = False
         self._encoding = 0
+        self._opening: asyncio.TimerHandle | None = None
 
     # -- runs -----------------------------------------------------------------------------------
 
@@ -72,9 +77,9 @@ class Dispatcher(Receiving):
         admission = self._admission
         if admission.takes_alone(run):
             # Nobody else waits, so no turns have to be taken.
-            room = admission.room()
+            room = admission.room(self.now())
             if room != 0 and self.backend.room(run.plan) > self._encoding:
-                batch, _ = run.next_batch(1, room)
+                batch, _ = run.next_batch(1, None if self._bounded else room)
                 if batch is not None:
                     self._launch(run, batch)
                 if not run.has_more:
@@ -89,7 +94,7 @@ class Dispatcher(Receiving):
 
     @property
     def in_flight(self) -> int:
-        """Attempts in flight."""
+        """What is in flight: attempts, or invocations where it is those that are bounded."""
         return self._admission.in_flight
 
     # -- the pump -------------------------------------------------------------------------------
@@ -106,14 +111,17 @@ class Dispatcher(Receiving):
         full: set[bool] = set()
         unread: list[Run] = []
         while (run := admission.turn(full)) is not None:
-            room = admission.room()
+            room = admission.room(self.now())
             if room == 0:
+                self._pump_when_open()
                 break
             invocations = backend.room(run.plan) - self._encoding
             if invocations <= 0:
                 # Others may still fit: coroutine calls share a worker, plain ones don't.
                 full.add(run.plan.is_async)
                 continue
+            if self._bounded and room is not None:
+                invocations, room = min(invocations, room), None
             batch, more = run.next_batch(invocations, room)
             if batch is None:
                 admission.rest(run)
@@ -127,6 +135,13 @@ class Dispatcher(Receiving):
         for run in unread:
             admission.wake(run)
 
+    def _pump_when_open(self) -> None:
+        """Go on at the end of a pause that no answer will end."""
+        opens = self._admission.opens(self.now())
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = None if opens is None else self.loop.call_at(opens, self.pump_soon)
+
     # -- launching ------------------------------------------------------------------------------
 
     def _launch(self, run: Run, batch: Batch) -> None:
@@ -134,9 +149,10 @@ class Dispatcher(Receiving):
         number = self._last_flight
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
-        flight = self._flights[number] = Launched(run, count, self.now(), each)
+        now = self.now()
+        flight = self._flights[number] = Launched(run, count, now, each)
         run.fan_out.launched(number, batch)
-        self._admission.launched(run, count, count * each)
+        self._admission.launched(run, 1 if self._bounded else count, count * each, now)
         if (encoded := encode_inputs(run.plan, number, batch)) is not None:
             self._send(number, flight, *encoded)
             return
@@ -215,6 +231,8 @@ class Dispatcher(Receiving):
 
     async def aclose(self) -> None:
         """End all runs and close the backend."""
+        if self._opening is not None:
+            self._opening.cancel()
         closing = {task for run in list(self._runs) if (task := run.close()) is not None}
         await self.backend.aclose()
         if pending := (self._work | closing) - {asyncio.current_task()}:

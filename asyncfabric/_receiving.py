@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._run import Run
     from .backends import Backend
     from .reporting import Event, Observer
+    from .scheduling import Limit
 
 
 @dataclass(slots=True)
@@ -51,14 +52,22 @@ class Receiving:
     """
 
     def __init__(
-        self, backend: Backend, limit: int | None, loop: asyncio.AbstractEventLoop
+        self,
+        backend: Backend,
+        limit: int | None,
+        loop: asyncio.AbstractEventLoop,
+        adapt: Limit | None = None,
     ) -> None:
+        traits = backend.traits
+        if traits.bounded:
+            limit = backend.lanes if limit is None else min(limit, backend.lanes)
         self.loop = loop
         self.backend = backend
         self.observers: list[Observer] = []
         self.random: random.Random = random.Random()  # noqa: S311 - jitter
         self.broken: Exception | None = None
-        self._admission: Admission[Run] = Admission(limit)
+        self._bounded = traits.bounded
+        self._admission: Admission[Run] = Admission(limit, adapt if traits.adaptive else None)
         self._runs: dict[Run, None] = {}
         self._flights: dict[int, Launched] = {}
         self._pumping = False
@@ -89,6 +98,7 @@ class Receiving:
         if outcome.lacks:
             self._take_back(outcome.flight, flight, None)
         elif answered and not run.over:
+            self._admission.answered(len(outcome.positions))
             queue = max(0.0, self.now() - flight.launched - outcome.busy)
             run.fan_out.pace.ran(answered, outcome.busy, size)
             self._admission.corrected(run, outcome.busy - answered * flight.each)
@@ -201,12 +211,18 @@ class Receiving:
         self,
         flight: int,
         *,
-        scarce: Literal["concurrency", "rate"],  # noqa: ARG002 - for the admission to come
+        scarce: Literal["concurrency", "rate"],
         retry_after: float | None,
-        error: Exception,  # noqa: ARG002
+        error: Exception,
     ) -> None:
-        """Launch again, uncharged, what the service had no room for."""
+        """Launch again, uncharged, what the service had no room for, and adapt to it."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
         self.on_returned(flight, None, after=retry_after or 0.0)
+        chance = self.random.random()
+        if not self._admission.refused(self.now(), scarce, chance, retry_after):
+            entry.run.finish(error)
 
     def on_progress(self, flight: int, position: int, fraction: float) -> None:
         """Know how far a running call is."""
@@ -221,8 +237,11 @@ class Receiving:
     def _land(self, number: int, flight: Launched, count: int) -> None:
         count = min(count, flight.left)
         flight.left -= count
-        self._admission.landed(count)
+        if not self._bounded:
+            self._admission.landed(count)
         if not flight.left:
+            if self._bounded:
+                self._admission.landed(1)
             self._flights.pop(number, None)
             if self._landing is not None:
                 self._landing.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from asyncfabric._exceptions import WorkerCrashed
 
@@ -24,3 +24,8 @@ def is_worth_another(fault: Fault) -> bool:
 def may_have_run(fault: Fault) -> bool:
     """Tell whether user code may have run."""
     return fault.kind in {"ambiguous", "function"} or fault.code in _AFTER_THE_FACT
+
+
+def scarce(fault: Fault) -> Literal["concurrency", "rate"]:
+    """Tell what there was too little of for a throttled invocation."""
+    return "rate" if "Rate" in fault.reason else "concurrency"
