@@ -25,9 +25,9 @@ class Adaptive:
     What a service took when it refused something is its level. Below the level the limit grows by
     1 with each success, which doubles it in a round. Above, it probes: by `probe` with each
     success, and twice that after each round without a refusal. A refusal brings the limit down to
-    what was taken, and further, to `backoff` of it, if that is clearly less than the level was: the
-    level is falling then, and what is above it ends one by one, so it would be met again with every
-    launch.
+    what was taken. While the level falls, though, what is above it ends one by one, and it would be
+    met again with every launch: so when it has come down by a twentieth, the limit goes down to
+    `backoff` of it.
 
     Args:
         start: the limit to begin with.
@@ -38,12 +38,14 @@ class Adaptive:
         limit: what may be used now, at least 1.
     """
 
-    __slots__ = ("_backoff", "_clean", "_gain", "_level", "_most", "_probe", "limit")
+    __slots__ = ("_backoff", "_clean", "_from", "_gain", "_level", "_most", "_probe", "limit")
 
     def __init__(self, start: float, most: float, policy: Limit) -> None:
         self.limit = start
         self._most = most
         self._level = math.inf
+        self._from = 0.0
+        """The level that it is seen to fall from."""
         self._backoff, self._probe = policy.backoff, policy.probe
         self._gain = policy.probe
         self._clean = 0
@@ -63,11 +65,13 @@ class Adaptive:
 
     def refused(self, taken: float) -> None:
         """Know that something was refused when so much was taken."""
-        falls = taken < _NEAR * self._level < math.inf
-        limit = self._backoff * taken if falls else taken
-        if falls or taken > self._level or self._level == math.inf:
-            self._level = max(1.0, taken)
-        self.limit = max(1.0, min(self.limit, limit))
+        limit = self._level = max(1.0, taken)
+        if limit > self._from:
+            self._from = limit
+        elif limit < _NEAR * self._from:
+            self._from = limit
+            limit = max(1.0, self._backoff * limit)
+        self.limit = min(self.limit, limit)
         self._gain, self._clean = self._probe, 0
 
 
