@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Agenda:
     """Runs callbacks at their times, in the order they were asked for where those are equal."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_empty: Callable[[], None]) -> None:
         self.loop = loop
+        self._on_empty = on_empty
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -48,12 +49,7 @@ class Agenda:
         while events and events[0][0] <= now:
             _, _, callback, args = heappop(events)
             callback(*args)
-        if events and self._timer is None:
+        if not events:
+            self._on_empty()
+        elif self._timer is None:
             self._arm()
-
-    def drop(self) -> None:
-        """Let nothing of it happen."""
-        self._events.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

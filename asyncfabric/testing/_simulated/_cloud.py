@@ -92,7 +92,8 @@ class SimulatedCloud:
         """Run a program on virtual time and return its result.
 
         `main` is a coroutine function without arguments. An exception that it raises has a note
-        that names the seed. The next run goes on at the time when the last one ended, with the
+        that names the seed. What runs at the end for nobody is run, and billed, to its own end.
+        The next run goes on at the time when the last one ended, with the
         environments and objects that it left.
 
         Raises `RuntimeError` inside a running loop, and if the program waits for what never comes.
@@ -118,7 +119,7 @@ class SimulatedCloud:
                 self._service.concurrency = self._concurrency
                 for function in self._functions.values():
                     self._service.set_aside += function.reserved or 0
-                return runner.run(main())
+                return runner.run(self._to_the_end(main(), self._service))
         except BaseException as error:
             error.add_note(f"{self!r} replays this")
             raise
@@ -127,6 +128,12 @@ class SimulatedCloud:
                 self._now = loops[-1].time()
             self._service = None
             forget_store(self.store.url)
+
+    async def _to_the_end(self, main: Coroutine[Any, Any, T], service: Service) -> T:
+        try:
+            return await main
+        finally:
+            await service.rest()
 
     def fabric(
         self,

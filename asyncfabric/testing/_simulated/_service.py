@@ -55,7 +55,7 @@ class Service:
     ) -> None:
         self.profile = profile
         self.concurrency = profile.concurrency
-        self.agenda = Agenda(loop)
+        self.agenda = Agenda(loop, self._check_rest)
         self.running = 0
         self.peak = 0
         self.set_aside = 0
@@ -66,6 +66,7 @@ class Service:
         self._record = record
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
+        self._resting: asyncio.Event | None = None
         self._under_way: dict[tuple[int, int], list[int]] = {}
         stream = chances.stream
         self._overheads = stream("overhead")
@@ -172,6 +173,9 @@ class Service:
         meter = Meter(served.slow, profile.noise, self._noises, plan.timeout, FUNCTION_SECONDS)
         invocation = Invocation(envelope, served.environment.process)
         invocation.limit = meter
+        listening: Any = invocation
+        if hasattr(invocation, "on_progress"):
+            listening.on_progress = meter.mark
         if first := served.first:
             served.work.worker = f"environment {served.environment.number}"
         if (
@@ -198,7 +202,11 @@ class Service:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._check_rest()
 
     async def _run_here(self, served: _Served, invocation: Invocation, meter: Meter) -> None:
         outcomes: list[Outcome] = []
@@ -337,10 +345,15 @@ class Service:
         assert self._history is not None  # noqa: S101 - asked before
         self._history.lines.append(f"{self._loop.time()!r} {text}")
 
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing is under way."""
-        return not (self.agenda or self._tasks)
+    async def rest(self) -> None:
+        """Wait until nothing is under way any more."""
+        while self.agenda or self._tasks:
+            self._resting = asyncio.Event()
+            await self._resting.wait()
+
+    def _check_rest(self) -> None:
+        if self._resting is not None and not (self.agenda or self._tasks):
+            self._resting.set()
 
 
 class _Served:
