@@ -3,18 +3,15 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal
 
 import asyncfabric as af
 from asyncfabric.reporting import CallsAnswered, Event, InvocationLaunched
 from asyncfabric.testing import SimulatedCloud
 from asyncfabric.testing._simulated._backend import SimulatedBackend
 
-from .scenarios import FleetingError, Input, Job, Scenario, UserError, scenario, work, work_async
-
-Function: TypeAlias = "Callable[[Input], tuple[int, bytes]]"
+from .scenarios import FleetingError, Job, Scenario, UserError, scenario, work, work_async
 
 FOR_EVER = 1e6
 """Simulated seconds that no scenario takes."""
@@ -115,8 +112,9 @@ class Audit:
 
     def _map(self, fabric: af.Fabric, job: Job, **options: Any) -> af.Map[tuple[int, bytes]]:
         chunksize: int | Literal["auto"] = "auto" if job.chunksize is None else job.chunksize
-        function = cast("Function", work_async if job.coroutine else work)
-        mapped: af.Map[tuple[int, bytes]] = fabric.map(
+        function = work_async if job.coroutine else work
+        start: Any = fabric.map  # overloaded: by the options that come as a mapping here
+        mapped: af.Map[tuple[int, bytes]] = start(
             function, job.inputs, chunksize=chunksize, **options
         )
         return mapped
