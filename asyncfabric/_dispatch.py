@@ -60,6 +60,7 @@ class Dispatcher(Receiving):
     def leave(self, run: Run) -> None:
         """Forget a run."""
         self._runs.pop(run, None)
+        self._late.pop(run, None)
         self._admission.leave(run)
         if self._landing is not None:
             self._landing.set()
@@ -113,7 +114,6 @@ class Dispatcher(Receiving):
         while (run := admission.turn(full)) is not None:
             room = admission.room(self.now())
             if room == 0:
-                self._pump_when_open()
                 break
             invocations = backend.room(run.plan) - self._encoding
             if invocations <= 0:
@@ -132,8 +132,26 @@ class Dispatcher(Receiving):
             self._launch(run, batch)
             if not run.has_more:
                 admission.rest(run)
+        else:
+            if not unread:
+                self._launch_copies()
         for run in unread:
             admission.wake(run)
+        if admission.waits or self._late:
+            self._pump_when_open()
+
+    def _launch_copies(self) -> None:
+        """Use what room is left, with nothing else to launch, for calls that take too long."""
+        for run in list(self._late):
+            while True:
+                room = self._admission.room(self.now())
+                if room == 0 or self.backend.room(run.plan) <= self._encoding:
+                    break
+                found = run.next_copy(None if self._bounded else room)
+                if found is None:
+                    self._late.pop(run, None)
+                    break
+                self._launch(run, found[1], copy_of=found[0])
 
     def _pump_when_open(self) -> None:
         """Go on at the end of a pause that no answer will end."""
@@ -144,15 +162,15 @@ class Dispatcher(Receiving):
 
     # -- launching ------------------------------------------------------------------------------
 
-    def _launch(self, run: Run, batch: Batch) -> None:
+    def _launch(self, run: Run, batch: Batch, copy_of: int | None = None) -> None:
         self._last_flight += 1
         number = self._last_flight
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
         now = self.now()
-        flight = self._flights[number] = Launched(run, count, now, each)
-        run.fan_out.launched(number, batch)
-        self._admission.launched(run, 1 if self._bounded else count, count * each, now)
+        flight = self._flights[number] = Launched(run, count, now, each, copy_of is not None)
+        cold = self._admission.launched(run, 1 if self._bounded else count, count * each, now)
+        run.fan_out.launched(number, batch, now, cold=cold, copy_of=copy_of)
         if (encoded := encode_inputs(run.plan, number, batch)) is not None:
             self._send(number, flight, *encoded)
             return
@@ -192,10 +210,10 @@ class Dispatcher(Receiving):
             return
         flight.sent = True
         pace = run.fan_out.pace
-        pace.sent(flight.left, size)
+        run.fan_out.sent(number, flight.left, size)
         seconds = None if pace.seconds is None else pace.seconds * flight.left
         if self.observers:
-            self._tell(InvocationLaunched(run.plan.job, number, flight.left))
+            self._tell(InvocationLaunched(run.plan.job, number, flight.left, flight.copy))
         self.backend.launch(envelope, run.code, seconds)
 
     # -- stopping -------------------------------------------------------------------------------
@@ -210,13 +228,13 @@ class Dispatcher(Receiving):
             if entry.sent:
                 self.backend.recall(number, None)
 
-    def cancel(self, flight: int, position: int) -> None:
-        """Stop one call of an invocation; what is queued behind it goes back."""
+    def cancel(self, flight: int, position: int | None) -> None:
+        """Stop one call of an invocation, or all; what is queued behind it goes back."""
         entry = self._flights.get(flight)
         if entry is None:
             return
         if entry.sent:
-            self.backend.recall(flight, (position,))
+            self.backend.recall(flight, None if position is None else (position,))
         else:
             entry.recalled = True  # still being pickled: its neighbours leave again without it
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._run import Run
     from .backends import Backend
     from .reporting import Event, Observer
-    from .scheduling import Limit
+    from .scheduling import Budget, Limit
 
 
 @dataclass(slots=True)
@@ -36,6 +36,8 @@ class Launched:
     launched: float
     each: float
     """Seconds a call was reckoned at."""
+    copy: bool = False
+    """Its calls were at another worker already."""
     sent: bool = False
     recalled: bool = False
 
@@ -48,6 +50,7 @@ class Receiving:
         backend: where attempts run.
         observers: told what happens.
         random: where all random numbers come from that decide anything.
+        budget: for repetitions.
         broken: why nothing can be run any more.
     """
 
@@ -68,6 +71,9 @@ class Receiving:
         self.broken: Exception | None = None
         self._bounded = traits.bounded
         self._admission: Admission[Run] = Admission(limit, adapt if traits.adaptive else None)
+        self.budget: Budget = self._admission.budget
+        self._late: dict[Run, None] = {}
+        """Runs that have late invocations to copy when there is room."""
         self._runs: dict[Run, None] = {}
         self._flights: dict[int, Launched] = {}
         self._pumping = False
@@ -100,7 +106,16 @@ class Receiving:
         elif answered and not run.over:
             self._admission.answered(len(outcome.positions))
             queue = max(0.0, self.now() - flight.launched - outcome.busy)
-            run.fan_out.pace.ran(answered, outcome.busy, size)
+            run.fan_out.ran(
+                outcome.flight,
+                answered,
+                outcome.busy,
+                size,
+                self.now(),
+                longest=max(outcome.run, default=0.0) if run.plan.is_async else None,
+                cold=outcome.cold,
+                final=outcome.final,
+            )
             self._admission.corrected(run, outcome.busy - answered * flight.each)
             kinds, bodies = outcome.values
             if kinds is None:
@@ -226,12 +241,20 @@ class Receiving:
 
     def on_progress(self, flight: int, position: int, fraction: float) -> None:
         """Know how far a running call is."""
+        entry = self._flights.get(flight)
+        if entry is not None and not entry.run.over:
+            entry.run.progressed(flight, position, fraction)
+
+    def copy(self, run: Run) -> None:
+        """Launch copies of a run's late invocations, as soon as there is room."""
+        self._late[run] = None
+        self.pump_soon()
 
     def _room_came_free(self, run: Run) -> None:
         """Go on, if anything waits for room."""
         if run.has_more:
             self._admission.wake(run)
-        if self._admission.waits:
+        if self._admission.waits or self._late:
             self.pump_soon()
 
     def _land(self, number: int, flight: Launched, count: int) -> None:

@@ -9,6 +9,7 @@ random number where they need one, and are asked what to do; `asyncfabric._dispa
 
 from ._admission import Admission as Admission
 from ._batch import Batch as Batch
+from ._budget import Budget as Budget
 from ._fanout import FanOut as FanOut
 from ._hedge import Hedge as Hedge
 from ._limit import Limit as Limit
@@ -23,6 +24,7 @@ __all__ = [
     "Admission",
     "Batch",
     "Block",
+    "Budget",
     "FanOut",
     "Hedge",
     "InOrder",

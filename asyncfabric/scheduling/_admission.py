@@ -62,14 +62,13 @@ class Admission(Generic[F]):
         limit: as given.
         in_flight: what was launched and has not landed: attempts, or invocations where it is those
             that the backend bounds.
-        most: the most that were in flight at a time.
         budget: for repetitions.
     """
 
     def __init__(self, limit: int | None, adapt: Limit | None = None) -> None:
         self.limit = limit
         self.in_flight: int = 0
-        self.most: int = 0
+        self._most = 0
         self.budget = Budget()
         self._throttle = None if adapt is None else Throttle(limit, adapt)
         self._now = 0.0
@@ -181,17 +180,23 @@ class Admission(Generic[F]):
 
     # -- what they launch -----------------------------------------------------------------------
 
-    def launched(self, fan_out: F, count: int, work: float, now: float = 0.0) -> None:
-        """Charge a launch: against the limits, and its work (any unit) against its share."""
+    def launched(self, fan_out: F, count: int, work: float, now: float = 0.0) -> bool:
+        """Charge a launch: against the limits, and its work (any unit) against its share.
+
+        Returns whether there are more in flight than ever before, so that a new worker may be
+        needed.
+        """
         self.in_flight += count
-        self.most = max(self.most, self.in_flight)
+        news = self.in_flight > self._most
+        if news:
+            self._most = self.in_flight
         if self._throttle is not None:
             self._throttle.launched(now)
         share = self._shares.get(fan_out)
-        if share is None:
-            return
-        self._now = max(self._now, share.virtual)
-        self._charge(fan_out, share, work)
+        if share is not None:
+            self._now = max(self._now, share.virtual)
+            self._charge(fan_out, share, work)
+        return news
 
     def landed(self, count: int) -> None:
         """Free the room of what was answered, returned or lost."""
