@@ -82,6 +82,7 @@ class Ledger:
         last: when the last answer with a result came.
         completed: when each call was first answered with a value, ascending: a timeline.
         failures: calls that were answered with an error of their own.
+        most_copies: at how many places one call was running at a time, at most.
         records: every served invocation, if `SimulatedCloud(record=True)`; else empty.
     """
 
@@ -92,6 +93,7 @@ class Ledger:
     last: float = 0.0
     completed: array[float] = field(default_factory=lambda: array("d"))
     failures: int = 0
+    most_copies: int = 0
     records: list[AttemptRecord] = field(default_factory=list[AttemptRecord])
 
     def function(self, name: str) -> FunctionLedger:

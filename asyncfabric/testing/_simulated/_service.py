@@ -89,14 +89,16 @@ class Service:
         function.invocations += 1
         if self._ledger.first is None:
             self._ledger.first = self._loop.time()
-        under_way, job = self._under_way, work.job
+        under_way, job, most = self._under_way, work.job, self._ledger.most_copies
         for index in work.envelope.indices:
             entry = under_way.get((job, index))
             if entry is None:
-                under_way[job, index] = [1, 0]
+                entry = under_way[job, index] = [0, 0]
             else:
-                entry[0] += 1
                 work.copies += 1
+            entry[0] += 1
+            most = max(most, entry[0])
+        self._ledger.most_copies = most
         if self._history is not None:
             self._note(f"launch {work.name} attempt {work.envelope.attempt(0)}")
         self.agenda.after(self.profile.overhead.draw(self._overheads), self._arrive, work)

@@ -53,6 +53,7 @@ class Audit:
             fabric = cloud.fabric(
                 max_concurrency=given.max_concurrency,
                 retry=given.retry,
+                hedge=given.hedge,
                 idempotent=given.idempotent,
             )
             self._fabric = fabric
@@ -261,5 +262,14 @@ class Audit:
         launched = sum(isinstance(event, InvocationLaunched) for event in self._events)
         # An envelope that goes through the store may be taken back before it is invoked.
         stored = any(each.body for job in self.scenario.jobs for each in job.inputs)
+        copies = sum(
+            event.calls
+            for event in self._events
+            if isinstance(event, InvocationLaunched) and event.copy
+        )
+        if not any(job.shape == "retry" for job in self.scenario.jobs):
+            # A map that is taken up again repeats calls whose first attempt still runs on Lambda.
+            assert self.cloud.ledger.total.copies <= copies
+            assert self.cloud.ledger.most_copies <= self.scenario.copies
         invoked = self.cloud.ledger.total.invocations
         assert invoked <= launched if stored else invoked == launched

@@ -11,6 +11,10 @@ BIG = 300_000
 """Bytes that don't fit into an invocation."""
 
 
+EAGER = af.Hedge(factor=1.0, quantile=0.3, copies=4, share=1.0, least=0.0)
+"""Copies whatever it can."""
+
+
 class UserError(Exception):
     """Raised by some calls, for good."""
 
@@ -91,12 +95,18 @@ class Scenario:
     profile: Profile
     max_concurrency: int
     retry: af.Retry
+    hedge: af.Hedge | None
     idempotent: bool
     jobs: list[Job]
     cuts: list[tuple[float, int]]
     """When the account's limit becomes what."""
     close_at: float | None
     """When the Fabric is closed under its users."""
+
+    @property
+    def copies(self) -> int:
+        """At how many places a call may run at a time."""
+        return self.hedge.copies if self.hedge is not None and self.idempotent else 1
 
     @property
     def may_fail(self) -> bool:
@@ -117,6 +127,7 @@ def scenario(seed: int) -> Scenario:
         profile=_profile(chance),
         max_concurrency=chance.choice((1, 2, 5, 10, 20, 40)),
         retry=af.Retry(attempts=chance.randint(1, 4), on=(FleetingError,)),
+        hedge=chance.choice((af.Hedge(), EAGER, EAGER, None)),
         idempotent=chance.random() < 0.9,
         jobs=[_job(chance, number) for number in range(chance.choice((1, 1, 2, 4)))],
         cuts=cuts,
