@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.simulations.decisions import decide as decide
 from bench.simulations.jobs import HEARTBEATS as HEARTBEATS
 from bench.simulations.jobs import Finished as Finished
 from bench.simulations.jobs import Job as Job
