@@ -195,6 +195,11 @@ class SimulatedCloud:
             self._service.concurrency = limit
 
     @property
+    def running(self) -> int:
+        """Invocations that run just now."""
+        return 0 if self._service is None else self._service.running
+
+    @property
     def now(self) -> float:
         """The simulated time, in seconds."""
         return self._now if self._service is None else self._service.agenda.loop.time()
