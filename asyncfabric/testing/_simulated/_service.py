@@ -175,9 +175,7 @@ class Service:
         meter = Meter(served.slow, profile.noise, self._noises, plan.timeout, FUNCTION_SECONDS)
         invocation = Invocation(envelope, served.environment.process)
         invocation.limit = meter
-        listening: Any = invocation
-        if hasattr(invocation, "on_progress"):
-            listening.on_progress = meter.mark
+        invocation.on_progress = meter.mark
         if first := served.first:
             served.work.worker = f"environment {served.environment.number}"
         if (
