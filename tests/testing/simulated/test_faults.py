@@ -20,7 +20,7 @@ def throttled(profile: Profile, n: int = 40, **options: Any) -> SimulatedCloud:
     async def use(fabric: af.Fabric) -> None:
         assert await fabric.map(two_seconds, range(n), chunksize=1) == [x * x for x in range(n)]
 
-    run(cloud, use, retry=None, max_concurrency=n, **options)
+    run(cloud, use, retry=None, hedge=None, max_concurrency=n, **options)
     return cloud
 
 
@@ -92,7 +92,8 @@ def faulty(n: int = 400, **changes: Any) -> SimulatedCloud:
     async def use(fabric: af.Fabric) -> None:
         assert await fabric.map(two_seconds, range(n), chunksize=1) == [x * x for x in range(n)]
 
-    run(cloud, use, max_concurrency=50, retry=af.Retry(attempts=10), memory=1024)
+    retry = af.Retry(attempts=10)
+    run(cloud, use, max_concurrency=50, retry=retry, hedge=None, memory=1024)
     return cloud
 
 
