@@ -43,6 +43,8 @@ from ._loop import run as run
 from ._map import Map as Map
 from ._map import MapStats as MapStats
 from ._options import Options as Options
+from .scheduling import Hedge as Hedge
+from .scheduling import Limit as Limit
 from .scheduling import Retry as Retry
 
 __all__ = [
@@ -54,8 +56,10 @@ __all__ = [
     "DeploymentError",
     "Fabric",
     "FabricError",
+    "Hedge",
     "IntegrityError",
     "InvocationError",
+    "Limit",
     "Map",
     "MapStats",
     "ObjectInfo",

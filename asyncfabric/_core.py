@@ -15,7 +15,7 @@ from asyncfabric_storage import LocalStore, ObjectStore, open_store
 from ._dispatch import Dispatcher
 from ._exceptions import ConfigurationError
 from .backends import Backend, open_backend
-from .scheduling import Pace
+from .scheduling import Limit, Pace
 
 if TYPE_CHECKING:
     from ._deliveries import HandedOut
@@ -31,6 +31,7 @@ class Core:
         backend: where attempts run.
         store: the object store.
         limit: attempts in flight at most, or None.
+        adapt: how to find out what a service takes that throttles.
         max_pending: submitted calls that may wait, or None.
         observers: told what happens.
     """
@@ -41,11 +42,13 @@ class Core:
         storage: ObjectStore | str | None,
         limit: int | None,
         max_pending: int | None,
+        adapt: Limit | None = None,
     ) -> None:
         self.backend = _backend(backend, limit)
         self._owns_store = not isinstance(storage, ObjectStore)
         self.store = _store(storage, self.backend)
         self.limit = limit
+        self.adapt = Limit() if adapt is None else adapt
         self.max_pending = max_pending
         self.observers: list[Observer] = []
         self.closed = False
@@ -81,8 +84,7 @@ class Core:
             raise RuntimeError(msg) from None
         if self._dispatcher is not None:
             raise RuntimeError(_ELSEWHERE)
-        limit = None if self.backend.traits.bounded else self.limit
-        dispatcher = Dispatcher(self.backend, limit, loop)
+        dispatcher = Dispatcher(self.backend, self.limit, loop, self.adapt)
         dispatcher.observers = self.observers
         self.backend.open(dispatcher, self.store)
         self._dispatcher = dispatcher

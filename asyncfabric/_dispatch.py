@@ -9,61 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._codec import decode_outcome, encode_inputs, is_heavy
-from ._exceptions import AttemptTimeout
-from .reporting import CallsAnswered, CallsReturned, InvocationLaunched, WorkerLost
-from .scheduling import Admission
+from ._codec import encode_inputs
+from ._receiving import Launched, Receiving
+from .reporting import InvocationLaunched
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from asyncfabric_runtime import Envelope, Outcome
+    from asyncfabric_runtime import Envelope
 
     from ._run import Run
     from .backends import Backend
-    from .reporting import Event, Observer
-    from .scheduling import Batch
+    from .scheduling import Batch, Limit
 
 
 _UNKNOWN_SECONDS = 1e-4
 """What a call is reckoned at before any has been measured."""
 
 
-@dataclass(slots=True)
-class _Flight:
-    """An invocation as the dispatcher sees it; it counts against the limit until it has landed."""
-
-    run: Run
-    left: int
-    launched: float
-    each: float
-    """Seconds a call was reckoned at."""
-    sent: bool = False
-    recalled: bool = False
-
-
-class Dispatcher:
+class Dispatcher(Receiving):
     """Launches the invocations of all runs of a Fabric on its backend."""
 
     def __init__(
-        self, backend: Backend, limit: int | None, loop: asyncio.AbstractEventLoop
+        self,
+        backend: Backend,
+        limit: int | None,
+        loop: asyncio.AbstractEventLoop,
+        adapt: Limit | None = None,
     ) -> None:
-        self.loop = loop
-        self.backend = backend
-        self.observers: list[Observer] = []
-        self.broken: Exception | None = None
-        self._admission: Admission[Run] = Admission(limit)
-        self._runs: dict[Run, None] = {}
-        self._flights: dict[int, _Flight] = {}
+        super().__init__(backend, limit, loop, adapt)
         self._last_flight = 0
-        self._pumping = self._in_pump = False
+        self._in_pump = False
         self._encoding = 0
-        self._landing: asyncio.Event | None = None
-        self._work: set[asyncio.Future[Any]] = set()
-        self.now = loop.time
+        self._opening: asyncio.TimerHandle | None = None
 
     # -- runs -----------------------------------------------------------------------------------
 
@@ -82,6 +60,7 @@ class Dispatcher:
     def leave(self, run: Run) -> None:
         """Forget a run."""
         self._runs.pop(run, None)
+        self._late.pop(run, None)
         self._admission.leave(run)
         if self._landing is not None:
             self._landing.set()
@@ -99,21 +78,15 @@ class Dispatcher:
         admission = self._admission
         if admission.takes_alone(run):
             # Nobody else waits, so no turns have to be taken.
-            room = admission.room()
+            room = admission.room(self.now())
             if room != 0 and self.backend.room(run.plan) > self._encoding:
-                batch, _ = run.next_batch(1, room)
+                batch, _ = run.next_batch(1, None if self._bounded else room)
                 if batch is not None:
                     self._launch(run, batch)
                 if not run.has_more:
                     return
         if admission.wake(run):
             self._pump()
-
-    def pump_soon(self) -> None:
-        """Run the pump in the next pass of the loop."""
-        if not self._pumping:
-            self._pumping = True
-            self.loop.call_soon(self._pump)
 
     @property
     def runs(self) -> list[Run]:
@@ -122,7 +95,7 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        """Attempts in flight."""
+        """What is in flight: attempts, or invocations where it is those that are bounded."""
         return self._admission.in_flight
 
     # -- the pump -------------------------------------------------------------------------------
@@ -139,7 +112,7 @@ class Dispatcher:
         full: set[bool] = set()
         unread: list[Run] = []
         while (run := admission.turn(full)) is not None:
-            room = admission.room()
+            room = admission.room(self.now())
             if room == 0:
                 break
             invocations = backend.room(run.plan) - self._encoding
@@ -147,6 +120,8 @@ class Dispatcher:
                 # Others may still fit: coroutine calls share a worker, plain ones don't.
                 full.add(run.plan.is_async)
                 continue
+            if self._bounded and room is not None:
+                invocations, room = min(invocations, room), None
             batch, more = run.next_batch(invocations, room)
             if batch is None:
                 admission.rest(run)
@@ -157,26 +132,52 @@ class Dispatcher:
             self._launch(run, batch)
             if not run.has_more:
                 admission.rest(run)
+        else:
+            if not unread:
+                self._launch_copies()
         for run in unread:
             admission.wake(run)
+        if admission.waits or self._late:
+            self._pump_when_open()
+
+    def _launch_copies(self) -> None:
+        """Use what room is left, with nothing else to launch, for calls that take too long."""
+        for run in list(self._late):
+            while True:
+                room = self._admission.room(self.now())
+                if room == 0 or self.backend.room(run.plan) <= self._encoding:
+                    break
+                found = run.next_copy(None if self._bounded else room)
+                if found is None:
+                    self._late.pop(run, None)
+                    break
+                self._launch(run, found[1], copy_of=found[0])
+
+    def _pump_when_open(self) -> None:
+        """Go on at the end of a pause that no answer will end."""
+        opens = self._admission.opens(self.now())
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = None if opens is None else self.loop.call_at(opens, self.pump_soon)
 
     # -- launching ------------------------------------------------------------------------------
 
-    def _launch(self, run: Run, batch: Batch) -> None:
+    def _launch(self, run: Run, batch: Batch, copy_of: int | None = None) -> None:
         self._last_flight += 1
         number = self._last_flight
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
-        flight = self._flights[number] = _Flight(run, count, self.now(), each)
-        run.fan_out.launched(number, batch)
-        self._admission.launched(run, count, count * each)
+        now = self.now()
+        flight = self._flights[number] = Launched(run, count, now, each, copy_of is not None)
+        cold = self._admission.launched(run, 1 if self._bounded else count, count * each, now)
+        run.fan_out.launched(number, batch, now, cold=cold, copy_of=copy_of)
         if (encoded := encode_inputs(run.plan, number, batch)) is not None:
             self._send(number, flight, *encoded)
             return
         self._encoding += 1
         self.later(self._encode_aside(number, flight, batch))
 
-    async def _encode_aside(self, number: int, flight: _Flight, batch: Batch) -> None:
+    async def _encode_aside(self, number: int, flight: Launched, batch: Batch) -> None:
         """Pickle large inputs in a thread."""
         try:
             encoded = await asyncio.to_thread(
@@ -189,7 +190,12 @@ class Dispatcher:
         self.pump_soon()
 
     def _send(
-        self, number: int, flight: _Flight, envelope: Envelope, size: int, bad: dict[int, Exception]
+        self,
+        number: int,
+        flight: Launched,
+        envelope: Envelope,
+        size: int,
+        bad: dict[int, Exception],
     ) -> None:
         run = flight.run
         if bad or flight.recalled:
@@ -204,148 +210,14 @@ class Dispatcher:
             return
         flight.sent = True
         pace = run.fan_out.pace
-        pace.sent(flight.left, size)
+        run.fan_out.sent(number, flight.left, size)
         seconds = None if pace.seconds is None else pace.seconds * flight.left
         if self.observers:
-            self._tell(InvocationLaunched(run.plan.job, number, flight.left))
+            self._tell(InvocationLaunched(run.plan.job, number, flight.left, flight.copy))
         try:
             self.backend.launch(envelope, run.code, seconds)
         except Exception as error:  # noqa: BLE001 - a backend's bug must not leave a map waiting
             self.on_refused(number, error)
-
-    # -- answers --------------------------------------------------------------------------------
-
-    def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
-        """Take answers in; large results are unpickled in a thread."""
-        if (flight := self._flights.get(outcome.flight)) is None:
-            self.pump_soon()  # all was answered before, and now the worker has room again
-            return
-        run = flight.run
-        answered = len(outcome.positions) + len(outcome.failures)
-        if self.observers and answered:
-            self._tell(CallsAnswered.of(outcome, run.plan.job, worker))
-        if outcome.lacks:
-            self._take_back(outcome.flight, flight, None)
-        elif answered and not run.over:
-            queue = max(0.0, self.now() - flight.launched - outcome.busy)
-            run.fan_out.pace.ran(answered, outcome.busy, size)
-            self._admission.corrected(run, outcome.busy - answered * flight.each)
-            kinds, bodies = outcome.values
-            if kinds is None:
-                run.answered(outcome, bodies, worker, queue)
-            elif is_heavy(outcome):
-                run.fan_out.answered(outcome.flight, outcome.positions)
-                self.later(self._decode_aside(flight, outcome, worker, queue))
-            else:
-                values, bad = decode_outcome(outcome)
-                run.answered(outcome, values, worker, queue, bad)
-        self._land(outcome.flight, flight, flight.left if outcome.final else answered)
-        self._room_came_free(run)
-
-    async def _decode_aside(
-        self, flight: _Flight, outcome: Outcome, worker: str, queue: float
-    ) -> None:
-        values, bad = await asyncio.to_thread(decode_outcome, outcome)
-        flight.run.answered(outcome, values, worker, queue, bad)
-        self.wake(flight.run)
-
-    def on_returned(
-        self,
-        flight: int,
-        positions: list[int] | None,
-        *,
-        after: float = 0.0,
-        alone: bool = False,
-    ) -> None:
-        """Take back calls that are launched again, uncharged."""
-        if (entry := self._flights.get(flight)) is None:
-            return
-        due = self.now() + after if after else None
-        self._take_back(flight, entry, positions, due, alone=alone)
-        if after:
-            entry.run.set_alarm()
-        entry.run.check()
-        self._room_came_free(entry.run)
-
-    def _take_back(
-        self,
-        number: int,
-        flight: _Flight,
-        positions: list[int] | None,
-        due: float | None = None,
-        *,
-        alone: bool = False,
-    ) -> None:
-        run = flight.run
-        count = flight.left if positions is None else len(positions)
-        if not run.over:
-            run.fan_out.returned(number, positions, due=due, alone=alone)
-        self._admission.corrected(run, -count * flight.each)
-        self._land(number, flight, count)
-        if self.observers and count:
-            self._tell(CallsReturned(run.plan.job, number, count))
-
-    def on_lost(
-        self,
-        flight: int,
-        running: list[int] | None,
-        error: Exception,
-        worker: str,
-        *,
-        retryable: bool = True,
-        ran: bool = True,
-    ) -> None:
-        """Charge the calls that a dead worker was at; send the others again, free."""
-        if (entry := self._flights.get(flight)) is None:
-            return
-        run = entry.run
-        charged = entry.left if running is None else len(running)
-        # A timeout is not repeated when the worker itself tells of it either.
-        again = retryable and not isinstance(error, AttemptTimeout)
-        if not run.over:
-            open_ = run.fan_out.flights.open_positions(flight) if running is None else running
-            for position in open_:
-                own = type(error)(*error.args)  # each call's error gets a note of its own
-                run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
-        self._land(flight, entry, charged)
-        if self.observers:
-            self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
-        self._take_back(flight, entry, None)
-        run.check()
-        self._room_came_free(run)
-
-    def on_refused(self, flight: int, error: Exception) -> None:
-        """End the fan-out of an invocation: all its others would be refused alike."""
-        if (entry := self._flights.get(flight)) is not None:
-            self._land(flight, entry, entry.left)
-            entry.run.finish(error)
-            self._room_came_free(entry.run)
-
-    def on_room(self) -> None:
-        """Use the room."""
-        self.pump_soon()
-
-    def on_broken(self, error: Exception) -> None:
-        """Fail everything: there is nothing left to run on."""
-        self.broken = error
-        for run in list(self._runs):
-            run.finish(error)
-
-    def _room_came_free(self, run: Run) -> None:
-        """Go on, if anything waits for room."""
-        if run.has_more:
-            self._admission.wake(run)
-        if self._admission.waits:
-            self.pump_soon()
-
-    def _land(self, number: int, flight: _Flight, count: int) -> None:
-        count = min(count, flight.left)
-        flight.left -= count
-        self._admission.landed(count)
-        if not flight.left:
-            self._flights.pop(number, None)
-            if self._landing is not None:
-                self._landing.set()
 
     # -- stopping -------------------------------------------------------------------------------
 
@@ -359,13 +231,13 @@ class Dispatcher:
             if entry.sent:
                 self.backend.recall(number, None)
 
-    def cancel(self, flight: int, position: int) -> None:
-        """Stop one call of an invocation; what is queued behind it goes back."""
+    def cancel(self, flight: int, position: int | None) -> None:
+        """Stop one call of an invocation, or all; what is queued behind it goes back."""
         entry = self._flights.get(flight)
         if entry is None:
             return
         if entry.sent:
-            self.backend.recall(flight, (position,))
+            self.backend.recall(flight, None if position is None else (position,))
         else:
             entry.recalled = True  # still being pickled: its neighbours leave again without it
 
@@ -380,21 +252,9 @@ class Dispatcher:
 
     async def aclose(self) -> None:
         """End all runs and close the backend."""
+        if self._opening is not None:
+            self._opening.cancel()
         closing = {task for run in list(self._runs) if (task := run.close()) is not None}
         await self.backend.aclose()
         if pending := (self._work | closing) - {asyncio.current_task()}:
             await asyncio.wait(pending)
-
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine beside the pump, until the dispatcher is closed at the latest."""
-        task = asyncio.ensure_future(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-
-    def _tell(self, event: Event) -> None:
-        for observer in self.observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001 - who reports must not harm what it reports
-                what = f"an observer of asyncfabric raised on {event!r:.200}"
-                self.loop.call_exception_handler({"message": what, "exception": error})

@@ -17,6 +17,7 @@ from ._function import options_of
 from ._launch import Launch, put
 from ._map_methods import MapMethods
 from ._options import Settings
+from .scheduling import Limit
 from .shipping import ship
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Fabric(MapMethods):
         max_concurrency: attempts in flight at most, over all maps together; by default as many as
             keep the workers busy. On AWS Lambda it counts invocations, and is 100 by default.
         max_pending: calls that `submit` lets wait; one more raises `Saturated`. Default: no bound.
+        limit: how to find out what a service takes that throttles, up to `max_concurrency`; see
+            `Limit`. Backends on this machine don't throttle.
         **options: see `Options`.
 
     Raises:
@@ -73,14 +76,18 @@ class Fabric(MapMethods):
         storage: ObjectStore | str | None = None,
         max_concurrency: int | None = None,
         max_pending: int | None = None,
+        limit: Limit | None = None,
         **options: Unpack[Options],
     ) -> None:
         if max_concurrency is not None:
             check_count("max_concurrency", max_concurrency)
         if max_pending is not None:
             check_count("max_pending", max_pending)
+        if limit is not None and not isinstance(limit, Limit):
+            msg = f"limit={limit!r} makes no sense; give an asyncfabric.Limit(...), or leave it out"
+            raise ConfigurationError(msg)
         self._settings = Settings().with_options(options)
-        self._core = Core(backend, storage, max_concurrency, max_pending)
+        self._core = Core(backend, storage, max_concurrency, max_pending, limit)
         self._owner = True
         self._closed = False
         self._submissions: dict[tuple[str, bool], tuple[Run, HandedOut]] = {}

@@ -65,6 +65,7 @@ class Launch:
             lanes=core.backend.lanes,
             chunksize=_chunksize(core, settings, chunksize),
             retry=settings.retry,
+            hedge=settings.hedge if core.backend.traits.copies else None,
             idempotent=settings.idempotent,
             ordered=ordered,
             fail_fast=fail_fast,

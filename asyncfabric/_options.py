@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict, cast, get_type_hints
 
 from ._exceptions import ConfigurationError
-from .scheduling import Retry
+from .scheduling import Hedge, Retry
 from .shipping import is_coroutine_function
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ class Options(TypedDict, total=False):
         `asyncio.timeout()`.
     retry: a `Retry`, or None to repeat nothing. Default: `Retry()`, three attempts for calls whose
         worker died.
+    hedge: a `Hedge`, or None: which calls that take too long get a copy, whose answer counts if it
+        comes first. Default: `Hedge()`. Backends that can't do it ignore it.
     idempotent: False if a call must not run twice: an attempt that may have run isn't repeated, its
-        call raises. Default True.
+        call raises; and there are no copies. Default True.
     initializer: runs once in each worker process before its first call.
     env: environment variables in force in the workers while the calls run.
     weight: share of the workers among maps that run at once. Default 1.
@@ -31,6 +33,7 @@ class Options(TypedDict, total=False):
 
     timeout: float | None
     retry: Retry | None
+    hedge: Hedge | None
     idempotent: bool
     initializer: Callable[[], object] | None
     env: Mapping[str, str] | None
@@ -43,6 +46,7 @@ class Settings:
 
     timeout: float | None = None
     retry: Retry | None = Retry()  # noqa: RUF009 - frozen
+    hedge: Hedge | None = Hedge()  # noqa: RUF009 - frozen
     idempotent: bool = True
     initializer: Callable[[], object] | None = None
     env: Mapping[str, str] | None = None
@@ -72,7 +76,7 @@ _NAMES = frozenset(get_type_hints(Options))
 def _check(settings: Settings) -> None:
     # The types are what the caller promised; these checks are for callers that break the promise.
     given: dict[str, Any] = {name: getattr(settings, name) for name in _NAMES}
-    timeout, weight, env = given["timeout"], given["weight"], given["env"]
+    timeout, weight, env, hedge = given["timeout"], given["weight"], given["env"], given["hedge"]
     retry, initializer, idempotent = given["retry"], given["initializer"], given["idempotent"]
     if timeout is not None and not _is_positive(timeout):
         _refuse("timeout", timeout, "seconds above 0, or None for no limit")
@@ -82,6 +86,8 @@ def _check(settings: Settings) -> None:
         _refuse("idempotent", idempotent, "True or False")
     if retry is not None and not isinstance(retry, Retry):
         _refuse("retry", retry, "an asyncfabric.Retry(...), or None for no retry")
+    if hedge is not None and not isinstance(hedge, Hedge):
+        _refuse("hedge", hedge, "an asyncfabric.Hedge(...), or None for no copies")
     if initializer is not None and not callable(initializer):
         _refuse("initializer", initializer, "a function without arguments")
     if initializer is not None and is_coroutine_function(initializer):

@@ -7,23 +7,24 @@ calls to its `Delivery`. Nothing here refers to the user's `Map`: dropping the M
 from __future__ import annotations
 
 import contextlib
-import random
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncfabric_runtime import Plan
 
 from ._call import Answered, Attempt
+from ._exceptions import WorkerCrashed
 from ._failures import annotate, exception_for
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Mapping
+    from random import Random
 
     from asyncfabric_runtime import Outcome
 
     from ._sources import Source
-    from .scheduling import Batch, Block, FanOut
+    from .scheduling import Batch, Block, Budget, FanOut
 
 
 _NO_PLAN = Plan(job="", function="")
@@ -50,6 +51,8 @@ class Pump(Protocol):
     """What a run needs of the dispatcher that serves it; see `Dispatcher`."""
 
     loop: asyncio.AbstractEventLoop
+    random: Random
+    budget: Budget
     now: Callable[[], float]
 
     def expect(self, run: Run) -> None: ...
@@ -58,7 +61,8 @@ class Pump(Protocol):
     def wake(self, run: Run) -> None: ...
     def serve(self, run: Run) -> None: ...
     def recall(self, run: Run, flights: list[int]) -> None: ...
-    def cancel(self, flight: int, position: int) -> None: ...
+    def cancel(self, flight: int, position: int | None) -> None: ...
+    def copy(self, run: Run) -> None: ...
     def later(self, work: Coroutine[Any, Any, None]) -> None: ...
 
 
@@ -101,6 +105,7 @@ class Run:
         self.over = False
         self.dispatcher = home.bind()
         self.loop = self.dispatcher.loop
+        fan_out.budget = self.dispatcher.budget
         self._home = weakref.ref(home)
         self._source = source
         self._input_error: BaseException | None = None
@@ -136,8 +141,17 @@ class Run:
             self.check()
         return batch, more
 
+    def next_copy(self, most: int | None) -> tuple[int, Batch] | None:
+        """Return an invocation that takes too long, and its calls to launch once more, or None."""
+        return self.fan_out.copy(self.dispatcher.now(), most)
+
+    def progressed(self, flight: int, position: int, fraction: float) -> None:
+        """Know how far a call is."""
+        if self.fan_out.progressed(flight, position, fraction, self.dispatcher.now()):
+            self.dispatcher.copy(self)
+
     def set_alarm(self) -> None:
-        """Come back when the next delayed call falls due."""
+        """Come back when the next delayed call falls due, or an invocation may be late."""
         due = self.fan_out.next_due()
         if due is None or (self._alarm is not None and self._alarm_due <= due):
             return
@@ -149,7 +163,14 @@ class Run:
 
     def _alarmed(self) -> None:
         self._alarm = None
-        self.wake()
+        now = self.dispatcher.now()
+        if self.fan_out.look(now):
+            self.dispatcher.copy(self)
+        due = self.fan_out.next_due()
+        if due is not None and due <= now:
+            self.wake()
+        else:
+            self.set_alarm()
 
     def _read(self, count: int) -> bool:
         assert self._source is not None  # noqa: S101 - for the type checker
@@ -205,6 +226,8 @@ class Run:
             self.delivery_of(self.fan_out.succeeded(flight, positions, values, record))
         for position, failure in outcome.failures.items():
             self.failed(outcome.flight, position, exception_for(failure), record=record)
+        self.let_losers_go()
+        self.set_alarm()
         self.check()
 
     def failed(
@@ -233,9 +256,11 @@ class Run:
             retryable=retryable,
             ran=ran,
             now=self.dispatcher.now(),
-            chance=random.random(),  # noqa: S311 - jitter
+            chance=self.dispatcher.random.random(),
             record=record,
         )
+        if blocks is None:
+            return
         self.set_alarm()
         repeated = not blocks and fan_out.failure(index) is None
         # What has no record, the call itself can't tell; an input that can't be sent is no attempt.
@@ -246,7 +271,17 @@ class Run:
                 else Attempt(number=number, worker=worker, error=error)
             )
             self.history.setdefault(index, []).append(attempt)
+        elif number > 1 and isinstance(error, WorkerCrashed):
+            error.add_note(
+                f"asyncfabric: {number} workers died of this call, which was alone on each after "
+                "the first: it is what ends them, not their surroundings"
+            )
         self.delivery_of(blocks)
+
+    def let_losers_go(self) -> None:
+        """Stop what other copies have settled."""
+        for flight, position in self.fan_out.losers():
+            self.dispatcher.cancel(flight, position)
 
     def delivery_of(self, blocks: list[Block]) -> None:
         """Hand settled calls on."""
@@ -296,6 +331,7 @@ class Run:
         place = self.fan_out.cancel(index)
         if place is not None:
             self.dispatcher.cancel(*place)
+            self.let_losers_go()
         self.check()
 
     def revive(self, undelivered: list[Block]) -> list[Block]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from bench.peers import OURS, PEERS
 from bench.peers.session import MissingPackageError, require
-from bench.report import write_chart, write_markdown
+from bench.report import write_chart, write_curve, write_markdown
 from bench.runner import ROOT, execute_in_process, run_table
 from bench.tables import TABLES, Plan
 
@@ -74,10 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     good = True
     for name in options.tables or TABLES:
         table = TABLES[name]
-        result = _run(table, plan, options.peers, repeat)
+        again = 1 if table.once and options.repeat is None else repeat
+        result = _run(table, plan, options.peers, again)
         result.save(out / f"{name}.json")
-        chart = write_chart(table, result, out)
-        write_markdown(table, result, out, chart)
+        charts = [write_chart(table, result, out), write_curve(table, result, out)]
+        write_markdown(table, result, out, [chart for chart in charts if chart is not None])
         _say(f"{name}: {result.seconds:.0f} s, written to {out / name}.md")
         for goal in table.goals if not plan.smoke else ():
             verdict = goal.judge(result)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from random import Random
 
     from asyncfabric_runtime import Envelope, Outcome, Plan
     from asyncfabric_storage import ObjectStore
@@ -27,6 +28,9 @@ class Traits(NamedTuple):
         riding: bytes of a packed function that goes along with every invocation, because nobody
             knows what the worker has.
         inline: bytes an answer may carry; a larger one goes through the store. None for any.
+        copies: a call may be at several workers at once: the backend answers for each invocation
+            apart, so the first answer can win.
+        adaptive: the service behind it throttles, so the limit has to adapt.
     """
 
     separate: bool = True
@@ -38,10 +42,19 @@ class Traits(NamedTuple):
     timeout: float | None = None
     riding: int = 0
     inline: int | None = None
+    copies: bool = False
+    adaptive: bool = False
 
 
 class Receiver(Protocol):
-    """Told by a backend, in the event loop, what became of invocations."""
+    """Told by a backend, in the event loop, what became of invocations.
+
+    Attributes:
+        random: the driver's one source of random numbers. A backend that has to be replayed seeds
+            it in its `open`.
+    """
+
+    random: Random
 
     def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
         """Take the answers to some calls; `size` is the outcome's bytes on the wire."""
@@ -77,6 +90,26 @@ class Receiver(Protocol):
         `running` are the places of the calls it was at; None for all that are unanswered. They are
         worth another attempt if `retryable`; with `ran` False no user code was run.
         """
+        ...
+
+    def on_throttled(
+        self,
+        flight: int,
+        *,
+        scarce: Literal["concurrency", "rate"],
+        retry_after: float | None,
+        error: Exception,
+    ) -> None:
+        """Know that the service had no room for an invocation: nothing of it ran.
+
+        Its calls are launched again, uncharged, after `retry_after` seconds if the service said so,
+        and the limit of what is `scarce` adapts. `error` is what the calls fail with if the service
+        has no room for anything for too long.
+        """
+        ...
+
+    def on_progress(self, flight: int, position: int, fraction: float) -> None:
+        """Know how far a running call is, from 0 to 1, by its own word."""
         ...
 
     def on_refused(self, flight: int, error: Exception) -> None:

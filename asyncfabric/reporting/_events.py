@@ -19,11 +19,13 @@ class InvocationLaunched:
         job: the fan-out: one map, or the submits of one function.
         flight: the invocation's number, used once in a Fabric's life.
         calls: how many calls it has.
+        copy: they are at another worker already, which takes too long.
     """
 
     job: str
     flight: int
     calls: int
+    copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

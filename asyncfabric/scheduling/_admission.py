@@ -5,6 +5,9 @@ virtual time that advances by the work it launches over its weight, and the one 
 behind goes next. One that comes back from a pause starts at the present virtual time: a pause earns
 no credit. While two fan-outs both have something to launch, the work they have launched, each over
 its weight, differs by no more than the largest single launch of either, over its weight.
+
+How many may be in flight is a fixed limit, and where the service behind the backend throttles, what
+it was found to take.
 """
 
 from __future__ import annotations
@@ -13,8 +16,14 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._budget import Budget
+from ._throttle import Throttle
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable
+
+    from ._limit import Limit
+    from ._throttle import Scarce
 
 F = TypeVar("F")
 
@@ -46,16 +55,22 @@ class Admission(Generic[F]):
     average over many.
 
     Args:
-        limit: attempts in flight at most; None for as many as the backend takes.
+        limit: how many may be in flight at most; None for as many as the backend takes.
+        adapt: how to find out what the service takes; None where it doesn't throttle.
 
     Attributes:
         limit: as given.
-        in_flight: attempts that were launched and have not landed.
+        in_flight: what was launched and has not landed: attempts, or invocations where it is those
+            that the backend bounds.
+        budget: for repetitions.
     """
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, adapt: Limit | None = None) -> None:
         self.limit = limit
         self.in_flight: int = 0
+        self._most = 0
+        self.budget = Budget()
+        self._throttle = None if adapt is None else Throttle(limit, adapt)
         self._now = 0.0
         self._awake = 0
         self._displaced: F | None = None
@@ -64,9 +79,41 @@ class Admission(Generic[F]):
         # By virtual time, then by number, so that turns themselves are never compared.
         self._lines: dict[Hashable, list[tuple[float, int, _Turn[F]]]] = {}
 
-    def room(self) -> int | None:
-        """Return how many more attempts may be launched; None for no limit."""
+    # -- room -----------------------------------------------------------------------------------
+
+    def room(self, now: float) -> int | None:
+        """Return how many more may be launched; None for no limit."""
+        if self._throttle is not None:
+            return self._throttle.room(now, self.in_flight)
         return None if self.limit is None else max(0, self.limit - self.in_flight)
+
+    def opens(self, now: float) -> float | None:
+        """Return when there may be room although nothing lands; None if never."""
+        return None if self._throttle is None else self._throttle.opens(now)
+
+    def answered(self, calls: int) -> None:
+        """Know that an invocation, which has not landed yet, ran so many calls to a good end."""
+        self.budget.earn(calls)
+        if self._throttle is not None:
+            self._throttle.answered(self.in_flight)
+
+    def refused(
+        self, now: float, scarce: Scarce, chance: float, retry_after: float | None = None
+    ) -> bool:
+        """Know that the service had no room for an invocation, which has landed.
+
+        Args:
+            now: the time, in seconds of the caller's clock.
+            scarce: what there was too little of.
+            chance: a random number from [0, 1).
+            retry_after: seconds to wait, if the service said so.
+
+        Returns whether there is hope still. Without any, what waits should fail.
+        """
+        if self._throttle is None:
+            return True
+        self._throttle.refused(now, self.in_flight, scarce, chance, retry_after)
+        return not self._throttle.is_hopeless(now)
 
     # -- who takes turns ------------------------------------------------------------------------
 
@@ -137,18 +184,27 @@ class Admission(Generic[F]):
 
     # -- what they launch -----------------------------------------------------------------------
 
-    def launched(self, fan_out: F, attempts: int, work: float) -> None:
-        """Charge a launch: attempts in flight, and work (any unit) against its share."""
-        self.in_flight += attempts
-        share = self._shares.get(fan_out)
-        if share is None:
-            return
-        self._now = max(self._now, share.virtual)
-        self._charge(fan_out, share, work)
+    def launched(self, fan_out: F, count: int, work: float, now: float = 0.0) -> bool:
+        """Charge a launch: against the limits, and its work (any unit) against its share.
 
-    def landed(self, attempts: int) -> None:
-        """Free the room of attempts that were answered, returned or lost."""
-        self.in_flight -= attempts
+        Returns whether there are more in flight than ever before, so that a new worker may be
+        needed.
+        """
+        self.in_flight += count
+        news = self.in_flight > self._most
+        if news:
+            self._most = self.in_flight
+        if self._throttle is not None:
+            self._throttle.launched(now)
+        share = self._shares.get(fan_out)
+        if share is not None:
+            self._now = max(self._now, share.virtual)
+            self._charge(fan_out, share, work)
+        return news
+
+    def landed(self, count: int) -> None:
+        """Free the room of what was answered, returned or lost."""
+        self.in_flight -= count
 
     def corrected(self, fan_out: F, work: float) -> None:
         """Charge work that was not foreseen at the launch; give back, where it is below 0."""

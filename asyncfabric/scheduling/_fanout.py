@@ -2,7 +2,8 @@
 
 The life of a call: *queued* (read, not launched) -> *in flight* -> *settled* (a value or an error).
 An attempt that fails and is worth another, and a call that a worker gives back unrun, are queued
-again. `stop` makes whatever is not settled *unfinished*, from where `revive` takes it up again.
+again. One that takes long may be at several workers: then the first answer settles it. `stop` makes
+whatever is not settled *unfinished*, from where `revive` takes it up again.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._batch import Batch
-from ._flight import Flight, Flights
+from ._budget import Budget
 from ._order import AsCompleted, Block, InOrder
-from ._queue import Queue
+from ._under_way import UnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ._hedge import Hedge
     from ._order import Order
     from ._pace import Pace
     from ._retry import Retry
 
-_NEVER = 2**63
 _PIECES = 16
 """An invocation that ended is taken apart into so many."""
 
 
-class FanOut:
+class FanOut(UnderWay):
     """The state machine of one map, or of the submits of one function.
 
     Costs are per slice of calls: thousands that go or settle together cost little more than one.
@@ -36,7 +37,8 @@ class FanOut:
         lanes: how many invocations the backend runs side by side.
         chunksize: calls in an invocation; None adapts it.
         retry: which failed attempts are repeated; None repeats nothing.
-        idempotent: an attempt that may have run may be repeated.
+        hedge: which late calls get a copy; None copies nothing.
+        idempotent: an attempt that may have run may be repeated, and a call be copied.
         ordered: deliver by index instead of as completed.
         fail_fast: the first failed call ends the fan-out: in order, calls before it still run and
             are delivered, and none after it is launched; as completed, none at all is.
@@ -50,6 +52,7 @@ class FanOut:
         attempts: executions that were begun, or may have been.
         in_flight: calls at the workers.
         flights: the invocations that carry them.
+        budget: what repetitions of failures are taken from that are nobody's.
         input_open: there may be more inputs.
         stopped: nothing is launched any more, until `revive`.
     """
@@ -61,112 +64,22 @@ class FanOut:
         lanes: int = 1,
         chunksize: int | None = None,
         retry: Retry | None = None,
+        hedge: Hedge | None = None,
         idempotent: bool = True,
         ordered: bool = False,
         fail_fast: bool = False,
     ) -> None:
-        self.pace = pace
-        self.lanes = lanes
-        self.bound: int | None = None
-        self.adaptive = False
+        super().__init__(pace, lanes, chunksize, hedge if idempotent else None)
         self.fail_fast: bool = fail_fast
         self.ordered: bool = ordered
-        self.input_open: bool = True
-        self.stopped: bool = False
-        self.delivered: int = 0
         self.finished: int = 0
         self.failed_calls: int = 0
-        self.attempts: int = 0
-        self.in_flight: int = 0
-        self._chunksize = chunksize
         self._retry = retry
         self._idempotent = idempotent
         self._order: Order = InOrder() if ordered else AsCompleted()
-        self._queue = Queue()
-        self.flights: Flights = Flights()
+        self.budget = Budget()
         self._unfinished: list[Batch] = []
         self._failures: dict[int, tuple[Any, BaseException]] = {}
-        self._halted_at: int | None = None
-        self._resume_at = _NEVER
-
-    # -- inputs ---------------------------------------------------------------------------------
-
-    @property
-    def read(self) -> int:
-        """Inputs taken in so far: the index of the next one."""
-        return self._queue.read
-
-    def demand(self, invocations: int) -> int:
-        """Return how many inputs are worth reading, with room for so many invocations."""
-        self._resume_at = _NEVER
-        if not self.input_open or self.stopped or self._halted_at is not None:
-            return 0
-        chunk = self.chunk()
-        wanted = invocations * chunk - self._queue.ready
-        if wanted <= 0:
-            return 0
-        bound = self.pace.buffer(self.lanes) if self.adaptive else self.bound
-        if bound is None:
-            return wanted
-        if self.adaptive and self._chunksize is not None:
-            bound = max(bound, self._chunksize * self.lanes)  # or no invocation would have so many
-        # A consumer that takes results one by one must not cause invocations of one call each.
-        least = max(1, min(wanted, chunk, bound // 4))
-        room = bound - (self.read - self.delivered)
-        taken = wanted if room >= wanted else room if room >= least else 0
-        if taken < wanted:
-            self._resume_at = self.read + taken - bound + least
-        return taken
-
-    @property
-    def starved(self) -> bool:
-        """Inputs were left unread for a full buffer, and by now enough has been delivered."""
-        return self.delivered >= self._resume_at
-
-    def offer(self, inputs: Iterable[Any]) -> None:
-        """Take inputs in; they get the next indices."""
-        self._queue.offer(inputs)
-
-    def offer_one(self, value: object) -> None:
-        """Take one input in."""
-        self._queue.offer_one(value)
-
-    def end_input(self) -> None:
-        """Know that there are no more inputs."""
-        self.input_open = False
-
-    def chunk(self) -> int:
-        """Return how many calls make one invocation now."""
-        if self._chunksize is not None:
-            return self._chunksize
-        chunk = self.pace.chunk()
-        if not self.input_open and chunk > 1:
-            # Near the end, smaller pieces, so that no lane is left with much when others are idle:
-            # guided self-scheduling (Polychronopoulos and Kuck, 1987), at half its size.
-            chunk = max(1, min(chunk, -(-self._queue.ready // (2 * self.lanes))))
-        return chunk
-
-    # -- launching ------------------------------------------------------------------------------
-
-    def take(self, now: float, most: int | None = None) -> Batch | None:
-        """Return the next invocation's calls, at most `most` of them, or None.
-
-        What is due by `now`, in seconds of the caller's clock, can go.
-        """
-        if self.stopped:
-            return None
-        chunk = self.chunk()
-        return self._queue.take(now, chunk if most is None else min(most, chunk), self._halted_at)
-
-    def launched(self, flight: int, batch: Batch) -> None:
-        """Know that an invocation is on its way, by a number that was never used before."""
-        self.flights[flight] = entry = Flight(batch)
-        self.in_flight += entry.left
-        self.attempts += entry.left
-
-    def next_due(self) -> float | None:
-        """Return when a delayed call becomes launchable, or None."""
-        return self._queue.next_due
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -188,6 +101,10 @@ class FanOut:
         blocks: list[Block] = []
         indices, inputs = entry.batch.indices, entry.batch.inputs
         before = entry.left
+        if self._copies:
+            for position in positions:
+                if entry.holds(position):
+                    self._outrun(indices[position], flight)
         for start, stop in entry.runs(positions):
             first, count = positions[start], stop - start
             entry.close_run(first, first + count)
@@ -214,8 +131,10 @@ class FanOut:
         now: float,
         chance: float,
         record: object = None,
-    ) -> list[Block]:
+    ) -> list[Block] | None:
         """Settle a call with its error, unless it is worth another attempt.
+
+        Nothing comes of it, and None is returned, where a copy of the call is still under way.
 
         Args:
             flight: the invocation.
@@ -232,12 +151,14 @@ class FanOut:
         index, value, attempt = entry.batch.call(position)
         entry.close(position)
         self._landed(flight, entry, 1)
+        if self._runs_on(index, flight, ran=True):
+            return None
         retry = self._retry
         if (
             retry is not None
             and attempt < retry.attempts
-            and (retryable or isinstance(error, retry.on))
             and (self._idempotent or not ran)
+            and (isinstance(error, retry.on) or (retryable and self._affords(error)))
         ):
             # What may have killed its worker goes alone: its neighbours would only come back.
             again = Batch(range(index, index + 1), [value], attempt + 1, alone=retryable)
@@ -269,16 +190,24 @@ class FanOut:
         back = entry.open_positions() if positions is None else entry.open_among(positions)
         if not back:
             return 0
-        batch = entry.batch.pick(back)
-        for part in batch.pieces(_PIECES) if alone else (batch,):
-            if due is None:
-                self._queue.give_back(part)
-            else:
-                self._queue.delay(due, part)
+        batch = entry.batch
+        wanted = back
+        if self._copies:
+            indices = batch.indices
+            wanted = [p for p in back if not self._runs_on(indices[p], flight, ran=False)]
+        if wanted:
+            batch = batch.pick(wanted)
+            for part in batch.pieces(_PIECES) if alone else (batch,):
+                if due is None:
+                    self._queue.give_back(part)
+                else:
+                    self._queue.delay(due, part)
         for position in back:
             entry.close(position)
         self.attempts -= len(back)
         self._landed(flight, entry, len(back))
+        if self._late is not None:
+            self._late.returned(flight, entry)
         return len(back)
 
     def cancel(self, index: int) -> tuple[int, int] | None:
@@ -292,15 +221,21 @@ class FanOut:
             self._queue.drop(index)
             return None
         flight, position = found
+        self._outrun(index, flight)
         entry = self.flights[flight]
         entry.close(position)
         self._landed(flight, entry, 1)
         return flight, position
 
-    def _landed(self, flight: int, entry: Flight, count: int) -> None:
-        self.in_flight -= count
-        if not entry.left:
-            del self.flights[flight]
+    def _affords(self, error: BaseException) -> bool:
+        """Take a repetition from the budget; say so in the error if that is spent."""
+        if self.budget.spend():
+            return True
+        error.add_note(
+            "asyncfabric: it was not tried again, since too many attempts fail for no fault of "
+            "their calls; see to the backend's health, or run this once more later"
+        )
+        return False
 
     # -- how far it is --------------------------------------------------------------------------
 
@@ -369,9 +304,12 @@ class FanOut:
         if self.stopped:
             return []
         self.stopped = True
+        flights = list(self.flights)
+        for index, flight in self._copies.dissolve():
+            self._let_go(index, flight)
+        self._losers.clear()
         self._unfinished += [entry.unsettled() for entry in self.flights.values()]
         self._unfinished += self._queue.empty()
-        flights = list(self.flights)
         self.flights.clear()
         self.in_flight = 0
         return flights

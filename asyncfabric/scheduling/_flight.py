@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # what a byte says of a call
 _SETTLED, _OPEN, _ANSWERED = range(3)
+# what is known of an invocation: nothing bad; it takes too long; there is a copy of it
+WATCHED, LATE, COPIED = range(3)
 
 
 class Flight:
@@ -20,16 +22,57 @@ class Flight:
     A call of it is open until it is answered or comes back; between its answer and its settlement
     (large results take a while to be read) it can't come back any more.
 
+    Args:
+        batch: its calls.
+        now: when it is launched.
+        cold: it may need a new worker.
+        copy: its calls are at another worker already.
+
     Attributes:
         batch: its calls.
         left: how many of them are not settled.
+        launched: when it was launched, in seconds of the shell's clock.
+        since: since when its worker has been at what is left.
+        begun: calls of it were answered, so its worker is there.
+        cold: it may have needed a new worker.
+        copy: its calls were at another worker already.
+        busy: seconds that the answered calls took.
+        size: bytes of input of a call, on average; 0 where that is not known.
+        state: whether it is late.
+        mark: the first progress that its present call told of: place, time and share.
+        ends: when it will end, by the progress that was told of; None without any.
     """
 
-    __slots__ = ("_states", "batch", "left")
+    __slots__ = (
+        "_states",
+        "batch",
+        "begun",
+        "busy",
+        "cold",
+        "copy",
+        "ends",
+        "launched",
+        "left",
+        "mark",
+        "since",
+        "size",
+        "state",
+    )
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(
+        self, batch: Batch, now: float = 0.0, *, cold: bool = False, copy: bool = False
+    ) -> None:
         self.batch = batch
         self.left = len(batch.inputs)
+        self.launched = self.since = now
+        self.begun = False
+        self.cold = cold
+        self.copy = copy
+        self.busy = 0.0
+        self.size = 0.0
+        self.state = WATCHED
+        self.mark: tuple[int, float, float] | None = None
+        self.ends: float | None = None
         self._states = bytearray(b"\1") * self.left
 
     def holds(self, position: int) -> bool:

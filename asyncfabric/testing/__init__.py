@@ -17,5 +17,34 @@ from ._faults import Faults as Faults
 from ._front import LambdaFront as LambdaFront
 from ._settings import FunctionSettings as FunctionSettings
 from ._settings import Limits as Limits
+from ._simulated._cloud import SimulatedCloud as SimulatedCloud
+from ._simulated._history import History as History
+from ._simulated._ledger import AttemptRecord as AttemptRecord
+from ._simulated._ledger import FunctionLedger as FunctionLedger
+from ._simulated._ledger import Ledger as Ledger
+from ._simulated._meter import spend as spend
+from ._simulated._profile import Pareto as Pareto
+from ._simulated._profile import Profile as Profile
+from ._simulated._profile import Spread as Spread
+from ._simulated._profile import StoreProfile as StoreProfile
+from ._simulated._profile import Uniform as Uniform
 
-__all__ = ["Counters", "Fault", "Faults", "FunctionSettings", "LambdaFront", "Limits"]
+__all__ = [
+    "AttemptRecord",
+    "Counters",
+    "Fault",
+    "Faults",
+    "FunctionLedger",
+    "FunctionSettings",
+    "History",
+    "LambdaFront",
+    "Ledger",
+    "Limits",
+    "Pareto",
+    "Profile",
+    "SimulatedCloud",
+    "Spread",
+    "StoreProfile",
+    "Uniform",
+    "spend",
+]

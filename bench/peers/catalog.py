@@ -51,6 +51,11 @@ _CATALOGUE = (
                 "call an invocation",
             ),
             Way("transport", "the thin transport alone, by callbacks: no Fabric, no results"),
+            Way("hedge", "fabric.map on the simulated cloud, hedge=Hedge(): the default"),
+            Way("heartbeats", "the same; each call reports its progress at every 20th of its work"),
+            Way("no-hedge", "the same with hedge=None and no reports"),
+            Way("simulated-map", "fabric.map on the simulated cloud: driver and simulation"),
+            Way("decisions", "the state machines alone, told of launches and answers in a loop"),
             Way("store", "store.put_many, store.get_many of an s3:// store"),
         ),
         heavy=False,
@@ -176,6 +181,23 @@ _CATALOGUE = (
             Way("objects", "await client.put_object(...), get_object; defaults but for the pool"),
             Way("objects-tuned", "the same without validation, checksums and retries", best=True),
         ),
+        heavy=False,
+    ),
+    Peer(
+        "Spark",
+        "",  # this and the next only by their rules, on the simulated cloud
+        None,
+        (
+            Way("speculation-3", "a copy at 1.5 x the median once 75% have ended"),
+            Way("speculation-4", "a copy at 3 x the median once 90% have ended"),
+        ),
+        heavy=False,
+    ),
+    Peer(
+        "cubed",
+        "",
+        None,
+        (Way("backups", "a copy at 3 x the median once half of those started have ended"),),
         heavy=False,
     ),
     Peer(

@@ -15,20 +15,19 @@ if TYPE_CHECKING:
     from bench.tables import Table
 
 
-def write_markdown(table: Table, result: TableResult, out: Path, chart: Path | None) -> Path:
+def write_markdown(table: Table, result: TableResult, out: Path, charts: Sequence[Path]) -> Path:
     """Write `<table>.md` into `out` and return its path."""
     path = out / f"{table.name}.md"
-    path.write_text(render(table, result, chart), encoding="utf-8")
+    path.write_text(render(table, result, charts), encoding="utf-8")
     return path
 
 
-def render(table: Table, result: TableResult, chart: Path | None) -> str:
+def render(table: Table, result: TableResult, charts: Sequence[Path] = ()) -> str:
     """Return the page as text."""
     parts = [f"# {table.name}: {table.title}", table.about]
     if result.smoke:
         parts.append("**A smoke run: it shows that the harness works and measures nothing.**")
-    if chart is not None:
-        parts.append(f"![{table.title}]({chart.name})")
+    parts += [f"![{table.title}]({chart.name})" for chart in charts]
     parts += ["## Goals", _goals(table, result), "## Rows", _rows(table, result)]
     if problems := list(_problems(result.rows)):
         parts += ["## Missing, failed, unfinished", _bullets(problems)]
@@ -105,14 +104,15 @@ def _problems(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _notes(table: Table, result: TableResult) -> Iterator[str]:
-    yield (
-        f"Medians of {result.repeat} repetitions, each in a fresh process, all rows in another "
-        "random order each time round; ratios are ratios of medians within this run."
-    )
-    yield (
-        "Every driver runs on the loop in its row; CPU of the driver and of the processes below "
-        "it is counted while the clock runs; peak RSS is that of the driver process."
-    )
+    if not table.once:
+        yield (
+            f"Medians of {result.repeat} repetitions, each in a fresh process, all rows in another "
+            "random order each time round; ratios are ratios of medians within this run."
+        )
+        yield (
+            "Every driver runs on the loop in its row; CPU of the driver and of the processes "
+            "below it is counted while the clock runs; peak RSS is that of the driver process."
+        )
     yield from table.notes
     ways = {(row.cell.peer, row.cell.way): None for row in result.rows}
     for peer, way in ways:

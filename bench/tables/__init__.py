@@ -12,7 +12,9 @@ from bench.tables.local_bytes import TABLE as _LOCAL_BYTES
 from bench.tables.local_latency import TABLE as _LOCAL_LATENCY
 from bench.tables.local_rate import TABLE as _LOCAL_RATE
 from bench.tables.memory import TABLE as _MEMORY
+from bench.tables.scale import TABLE as _SCALE
 from bench.tables.storage import TABLE as _STORAGE
+from bench.tables.stragglers import TABLE as _STRAGGLERS
 from bench.tables.worker_start import TABLE as _WORKER_START
 
 TABLES = {
@@ -27,5 +29,7 @@ TABLES = {
         _INVOKE_CPU,
         _HELD,
         _LAMBDA_E2E,
+        _STRAGGLERS,
+        _SCALE,
     )
 }

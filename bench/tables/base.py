@@ -34,6 +34,27 @@ class Plan:
     loop: LoopName
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A chart of completed calls over time: a panel for each work, a line for each row.
+
+    The metric `done_017` is when 17 per cent of the calls were completed, in seconds.
+    """
+
+    works: tuple[str, ...]
+    points: tuple[int, ...] = (0, 1, 2, 5, *range(10, 100, 5), 96, 97, 98, 99, 100)
+
+    @staticmethod
+    def metric(point: int) -> str:
+        """Return the name of a point's metric."""
+        return f"done_{point:03}"
+
+    def metrics(self, completed: Sequence[float]) -> dict[str, float]:
+        """Return the metrics of a run whose calls were completed then, ascending."""
+        last = len(completed) - 1
+        return {self.metric(point): completed[last * point // 100] for point in self.points}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One table of the benchmark."""
@@ -49,6 +70,10 @@ class Table:
     reference: Callable[[Cell], Side | None]
     """The row of asyncfabric that another row is compared with; None for no comparison."""
     notes: tuple[str, ...] = ()
+    once: bool = False
+    """Its figures are the same in every run: one repetition is enough."""
+    curve: Curve | None = None
+    """A second chart: what was done when."""
 
 
 def same_work(way: str) -> Callable[[Cell], Side]:

@@ -9,6 +9,8 @@ from ._capture import Transcript
 from ._stores import open_shared_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from asyncfabric_storage import ObjectStore
@@ -55,7 +57,16 @@ class Context:
             services that take an idempotency key.
     """
 
-    __slots__ = ("_store_url", "attempt", "deadline", "index", "job", "seed", "token")
+    __slots__ = (
+        "_on_progress",
+        "_store_url",
+        "attempt",
+        "deadline",
+        "index",
+        "job",
+        "seed",
+        "token",
+    )
 
     def __init__(
         self,
@@ -66,6 +77,7 @@ class Context:
         deadline: float | None = None,
         seed: int = 0,
         store_url: str | None = None,
+        on_progress: Callable[[float], None] | None = None,
     ) -> None:
         self.job: str = job
         self.index: int = index
@@ -74,6 +86,7 @@ class Context:
         self.seed: int = seed
         self.token: str = f"{job}/{index}"
         self._store_url = store_url
+        self._on_progress = on_progress
 
     def __repr__(self) -> str:
         return f"<Context of call {self.index}, attempt {self.attempt}, in {self.job}>"
@@ -85,6 +98,24 @@ class Context:
         Raises `ConfigurationError` where driver and worker share no store.
         """
         return open_shared_store(self._store_url)
+
+    def progress(self, fraction: float) -> None:
+        """Report how much of this attempt's work is done, from 0 to 1.
+
+        A call that runs late by its own word gets a copy sooner (see `Hedge`). Reports cost little,
+        and only some of them may be sent; where the backend carries none they do nothing.
+
+            for step in range(steps):
+                ...
+                asyncfabric.current().progress((step + 1) / steps)
+
+        Raises `ValueError` for anything below 0 or above 1.
+        """
+        if not 0.0 <= fraction <= 1.0:
+            msg = f"progress({fraction}): give the share of the work that is done, from 0 to 1"
+            raise ValueError(msg)
+        if self._on_progress is not None:
+            self._on_progress(fraction)
 
     def rng(self) -> np.random.Generator:
         """Make the call's own stream of random numbers.

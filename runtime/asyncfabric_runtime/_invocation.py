@@ -9,6 +9,7 @@ or taken back, never both.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ class Invocation:
         self.until: float | None = None
         """By when, in `perf_counter`'s seconds, the whole invocation must have been answered."""
         self.since = 0.0
+        self.on_progress: Callable[[int, float], None] | None = None
+        """Told of a call's position and of how much of it is done, by its own word."""
         self._process = process
         self.record = Record(envelope.flight, envelope.plan, cold=process.invocations == 0)
         self.function: Callable[..., Any] = _not_loaded
@@ -158,6 +161,7 @@ class Invocation:
             deadline=deadline,
             seed=plan.seed,
             store_url=plan.store_url,
+            on_progress=None if self.on_progress is None else partial(self.on_progress, position),
         )
 
     def argument(self, position: int) -> Any:  # noqa: ANN401 - the user's value

@@ -37,7 +37,7 @@ async def test_a_call_that_hangs(tmp_path: Path, hang: Callable[[], None]) -> No
             hang()
         return x
 
-    async with af.Fabric("local://?processes=2", timeout=0.4) as fabric:
+    async with af.Fabric("local://?processes=2", timeout=0.4, hedge=None) as fabric:
         results = await fabric.map(work, range(12), return_exceptions=True, chunksize=6)
     error = results[3]
     assert isinstance(error, af.AttemptTimeout)

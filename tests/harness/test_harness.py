@@ -112,7 +112,7 @@ def test_missing_and_hanging_peers_are_asked_once_and_reported() -> None:
     )
     measured = measure(executions, [OURS, "ray", "loky", "dask"])
     assert Counter(executions.asked) == {OURS: 4, "ray": 1, "loky": 1, "dask": 4}
-    page = render(a_table(ratio_goal(2, peer="ray", way="await")), measured, None)
+    page = render(a_table(ratio_goal(2, peer="ray", way="await")), measured)
     for reason in ("No module named 'ray'", "no result within 1 s", "RuntimeError: flaky"):
         assert reason in page
     assert "not judged" in page
@@ -120,7 +120,7 @@ def test_missing_and_hanging_peers_are_asked_once_and_reported() -> None:
 
 def test_page_says_whether_goals_are_reached_and_how_much_better_we_are() -> None:
     measured = result(row(OURS, "submit", ok(30), ok(40)), row("mp.Pool", "imap", ok(10)))
-    page = render(a_table(ratio_goal(2), ratio_goal(4)), measured, Path("chart.svg"))
+    page = render(a_table(ratio_goal(2), ratio_goal(4)), measured, [Path("chart.svg")])
     lines = page.splitlines()
     assert "| rate against mp.Pool | >= 2x | 3.50x | reached |" in lines
     assert "| rate against mp.Pool | >= 4x | 3.50x | **not reached** |" in lines

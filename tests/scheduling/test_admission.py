@@ -113,12 +113,12 @@ def test_room() -> None:
     admission: Admission[int] = Admission(3)
     admission.join(0, 1.0)
     admission.launched(0, 2, 1.0)
-    assert admission.room() == 1
+    assert admission.room(0.0) == 1
     admission.launched(0, 1, 1.0)
-    assert admission.room() == 0
+    assert admission.room(0.0) == 0
     admission.landed(3)
-    assert admission.room() == 3
-    assert Admission[int](None).room() is None
+    assert admission.room(0.0) == 3
+    assert Admission[int](None).room(0.0) is None
 
 
 def test_a_fan_out_that_leaves_is_not_kept() -> None:
@@ -188,7 +188,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             return
         assert turn in able
         assert self.admission.turn(full) == turn
-        room = self.admission.room()
+        room = self.admission.room(0.0)
         attempts = attempts if room is None else min(attempts, room)
         if attempts:
             self.admission.launched(turn, attempts, work)

@@ -8,7 +8,6 @@ task of its own.
 from __future__ import annotations
 
 import asyncio
-import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,12 @@ from asyncfabric._exceptions import (
     FabricError,
 )
 from asyncfabric.backends._protocol import Traits
-from asyncfabric.scheduling import Concurrency
 from asyncfabric_runtime import Outcome, WireError
 from asyncfabric_runtime._wire import OUTCOME, SPILLED
 
 from ._cargo import Cargo
 from ._connection import Connection
-from ._faults import is_worth_another, may_have_run, told_as_timeout
+from ._faults import is_worth_another, may_have_run, scarce, told_as_timeout
 from ._held import Held
 from ._modules import Modules
 from ._payload import from_body, to_payload, unreadable
@@ -74,16 +72,15 @@ class LambdaBackend:
             timeout=TIMEOUT_SECONDS,
             riding=RIDING_BYTES,
             inline=settings.inline,
+            copies=True,
+            adaptive=True,
         )
         self._settings = settings
         self._connection = Connection(settings, self.lanes)
-        self._concurrency = Concurrency(self.lanes)
         self._held: dict[int, Held] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._deleting: set[asyncio.Task[None]] = set()
         self._receiver: Receiver | None = None
-        self._opening: asyncio.TimerHandle | None = None
-        self._opens = 0.0
         self._ready: asyncio.Task[None] | None = None
 
     @property
@@ -96,9 +93,8 @@ class LambdaBackend:
     def open(self, receiver: Receiver, store: ObjectStore) -> None:
         """Begin to find credentials, region and address."""
         self._receiver, self._store = receiver, store
-        self._loop = asyncio.get_running_loop()
         self._cargo = Cargo(store)
-        self._questions = Questions(self._connection)
+        self._questions = Questions(self._connection, receiver.random)
         self._modules = Modules(self._cargo, self._questions, self._settings.member)
         self._ready = asyncio.ensure_future(self._connect())
 
@@ -118,8 +114,6 @@ class LambdaBackend:
     async def aclose(self) -> None:
         """Close all connections. What runs on Lambda goes on to its end, for nobody."""
         self._receiver = None
-        if self._opening is not None:
-            self._opening.cancel()
         pending = {*self._work}
         if self._ready is not None:
             pending.add(self._ready)
@@ -178,9 +172,7 @@ class LambdaBackend:
 
     def room(self, plan: Plan) -> int:  # noqa: ARG002 - every invocation has an environment alone
         """Return how many invocations may be launched now."""
-        if not self._connection.is_open:
-            return 0
-        return self._concurrency.room(self._loop.time(), len(self._held))
+        return self.lanes - len(self._held) if self._connection.is_open else 0
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Invoke the function; through the store where the envelope is large or code is new."""
@@ -241,7 +233,6 @@ class LambdaBackend:
             assert fault is not None  # noqa: S101 - what is no reply is a fault
             self._failed(held, fault)
             return
-        self._concurrency.answered()
         try:
             kind, segments = from_body(reply.body, connection.function, connection.redeploy)
             if kind == SPILLED:
@@ -317,7 +308,6 @@ class LambdaBackend:
             self._later(self._forbid(held, fault))
             return
         if fault.kind == "function":
-            self._concurrency.answered()
             fault = told_as_timeout(fault, held.timeout)
         self._drop(held)
         if fault.kind == "throttle":
@@ -337,24 +327,9 @@ class LambdaBackend:
 
     def _throttled(self, held: Held, fault: Fault) -> None:
         assert self._receiver is not None  # noqa: S101 - for the type checker
-        now = self._loop.time()
-        chance = random.random()  # noqa: S311 - jitter
-        self._concurrency.throttled(now, len(self._held), chance, fault.retry_after)
-        opens = self._concurrency.opens
-        if opens > now and opens != self._opens:
-            if self._opening is not None:
-                self._opening.cancel()
-            self._opens = opens
-            self._opening = self._loop.call_at(opens, self._opened_again)
-        if self._concurrency.is_hopeless(now, len(self._held)):
-            self._receiver.on_refused(held.flight, fault.error)
-        else:
-            self._receiver.on_returned(held.flight, None)
-
-    def _opened_again(self) -> None:
-        self._opening = None
-        if self._receiver is not None:
-            self._receiver.on_room()
+        self._receiver.on_throttled(
+            held.flight, scarce=scarce(fault), retry_after=fault.retry_after, error=fault.error
+        )
 
     async def _forbid(self, held: Held, fault: Fault) -> None:
         error = await self._connection.forbidden(fault)

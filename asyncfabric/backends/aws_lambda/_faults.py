@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from asyncfabric._exceptions import AttemptTimeout, WorkerCrashed
 from asyncfabric_runtime._alarm import EXPIRED_STATUS
@@ -40,3 +40,8 @@ def told_as_timeout(fault: Fault, timeout: float | None) -> Fault:
         f"was ended (request id {fault.request_id}); give a larger timeout= or smaller inputs"
     )
     return fault._replace(message=text, error=AttemptTimeout(text))
+
+
+def scarce(fault: Fault) -> Literal["concurrency", "rate"]:
+    """Tell what there was too little of for a throttled invocation."""
+    return "rate" if "Rate" in fault.reason else "concurrency"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric._exceptions import VersionMismatch
-from asyncfabric.scheduling import Concurrency, Retry
+from asyncfabric.scheduling import Limit, Pauses, Retry
 from asyncfabric_runtime import WireError
 from asyncfabric_runtime._wire import PING, PONG, load_head, pack
 
@@ -16,6 +15,7 @@ from ._payload import from_body, to_payload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from random import Random
 
     from ._connection import Connection
 
@@ -27,10 +27,11 @@ _ANSWER_SECONDS = 60.0
 
 
 class Questions:
-    """Asks workers through a connection."""
+    """Asks workers through a connection. `random` is what waits are drawn from."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, random: Random) -> None:
         self._connection = connection
+        self._random = random
 
     @property
     def redeploy(self) -> str:
@@ -45,7 +46,7 @@ class Questions:
         """
         question = to_payload(pack(PING, {"hold": hold, "modules": list(modules)}))
         loop = asyncio.get_running_loop()
-        throttles, retry, failures = Concurrency(1), Retry(), 0
+        pauses, retry, failures = Pauses(Limit().patience), Retry(), 0
         while True:
             reply = await self._exchange(question, hold + _ANSWER_SECONDS)
             fault = self._connection.diagnose(reply)
@@ -53,14 +54,14 @@ class Questions:
                 return self._read(reply)
             if fault.kind == "terminal":
                 raise await self._connection.explain(fault)
-            chance = random.random()  # noqa: S311 - jitter
+            chance = self._random.random()
             if fault.kind == "throttle":
                 if (error := await self._connection.forbidden(fault)) is not None:
                     raise error
-                throttles.throttled(loop.time(), 0, chance, fault.retry_after)
-                if throttles.is_hopeless(loop.time(), 0):
+                pauses.refused(loop.time(), chance, fault.retry_after)
+                if pauses.is_hopeless(loop.time()):
                     raise fault.error
-                await asyncio.sleep(throttles.opens - loop.time())
+                await asyncio.sleep(pauses.opens - loop.time())
                 continue
             failures += 1
             if failures == retry.attempts or not is_worth_another(fault):

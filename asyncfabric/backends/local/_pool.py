@@ -36,7 +36,7 @@ class LocalBackend:
         processes: number of worker processes.
     """
 
-    traits: Traits = Traits()
+    traits: Traits = Traits(copies=True)
 
     def __init__(self, processes: int) -> None:
         self.lanes = processes

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
-from asyncfabric.scheduling import _concurrency
 from asyncfabric.testing import Fault, FunctionSettings, LambdaFront
 from tests.api.work import noted
 from tests.aws.backend.fronts import cloud
@@ -112,25 +111,20 @@ async def test_retry_after_is_waited_for(fabric: Any, front: LambdaFront) -> Non
     assert loop.time() - started >= 0.5
 
 
-async def test_throttling_without_end(
-    fabric: Any, front: LambdaFront, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_concurrency, "GIVE_UP_SECONDS", 0.3)
+async def test_throttling_without_end(front: LambdaFront) -> None:
     requests = front.counters.requests
-    front.inject(lambda _: Fault.throttle(reason="ConcurrentInvocationLimitExceeded"))
-    with pytest.raises(af.Throttled, match="ConcurrentInvocationLimitExceeded") as caught:
-        await fabric.map(lambda x: x, range(100), chunksize=1)
-    assert "Service Quotas" in str(caught.value)
-    assert front.counters.requests - requests < 40
-    front.inject(None)
-    assert await fabric.submit(lambda: 1) == 1  # and the Fabric lives on
+    impatient = af.Limit(patience=0.3)
+    async with af.Fabric(front.backend, max_concurrency=8, limit=impatient) as fabric:
+        front.inject(lambda _: Fault.throttle(reason="ConcurrentInvocationLimitExceeded"))
+        with pytest.raises(af.Throttled, match="ConcurrentInvocationLimitExceeded") as caught:
+            await fabric.map(lambda x: x, range(100), chunksize=1)
+        assert "Service Quotas" in str(caught.value)
+        assert front.counters.requests - requests < 40
+        front.inject(None)
+        assert await fabric.submit(lambda: 1) == 1  # and the Fabric lives on
 
 
-async def test_what_runs_long_is_no_sign_of_throttling_without_end(
-    front: LambdaFront, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_concurrency, "GIVE_UP_SECONDS", 0.0)
-
+async def test_what_runs_long_is_no_sign_of_throttling_without_end(front: LambdaFront) -> None:
     def work(x: int) -> int:
         import time
 
@@ -138,7 +132,8 @@ async def test_what_runs_long_is_no_sign_of_throttling_without_end(
         return x
 
     front.inject([None, None, Fault.throttle()])
-    async with af.Fabric(front.backend, max_concurrency=3) as fabric:
+    impatient = af.Limit(patience=0)
+    async with af.Fabric(front.backend, max_concurrency=3, limit=impatient) as fabric:
         assert await fabric.map(work, range(3), chunksize=1) == [0, 1, 2]
 
 

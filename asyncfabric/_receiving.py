@@ -1,0 +1,284 @@
+"""The receiving half of the dispatcher: what the backend tells of invocations.
+
+Answers are settled in their runs, room is freed, and what has to be launched again goes back to its
+run. What to launch next is the other half's, `_dispatch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ._codec import decode_outcome, is_heavy
+from ._exceptions import AttemptTimeout
+from .reporting import CallsAnswered, CallsReturned, WorkerLost
+from .scheduling import Admission
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from asyncfabric_runtime import Outcome
+
+    from ._run import Run
+    from .backends import Backend
+    from .reporting import Event, Observer
+    from .scheduling import Budget, Limit
+
+
+@dataclass(slots=True)
+class Launched:
+    """An invocation as the dispatcher sees it; it counts against the limit until it has landed."""
+
+    run: Run
+    left: int
+    launched: float
+    each: float
+    """Seconds a call was reckoned at."""
+    copy: bool = False
+    """Its calls were at another worker already."""
+    sent: bool = False
+    recalled: bool = False
+
+
+class Receiving:
+    """What is under way on a backend, and what becomes of it.
+
+    Attributes:
+        loop: the event loop of it all; its clock is the only one.
+        backend: where attempts run.
+        observers: told what happens.
+        random: where all random numbers come from that decide anything.
+        budget: for repetitions.
+        broken: why nothing can be run any more.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        limit: int | None,
+        loop: asyncio.AbstractEventLoop,
+        adapt: Limit | None = None,
+    ) -> None:
+        traits = backend.traits
+        if traits.bounded:
+            limit = backend.lanes if limit is None else min(limit, backend.lanes)
+        self.loop = loop
+        self.backend = backend
+        self.observers: list[Observer] = []
+        self.random: random.Random = random.Random()  # noqa: S311 - jitter
+        self.broken: Exception | None = None
+        self._bounded = traits.bounded
+        self._admission: Admission[Run] = Admission(limit, adapt if traits.adaptive else None)
+        self.budget: Budget = self._admission.budget
+        self._late: dict[Run, None] = {}
+        """Runs that have late invocations to copy when there is room."""
+        self._runs: dict[Run, None] = {}
+        self._flights: dict[int, Launched] = {}
+        self._pumping = False
+        self._landing: asyncio.Event | None = None
+        self._work: set[asyncio.Future[Any]] = set()
+        self.now = loop.time
+
+    def pump_soon(self) -> None:
+        """Run the pump in the next pass of the loop."""
+        if not self._pumping:
+            self._pumping = True
+            self.loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        raise NotImplementedError
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
+        """Take answers in; large results are unpickled in a thread."""
+        if (flight := self._flights.get(outcome.flight)) is None:
+            self.pump_soon()  # all was answered before, and now the worker has room again
+            return
+        run = flight.run
+        answered = len(outcome.positions) + len(outcome.failures)
+        if self.observers and answered:
+            self._tell(CallsAnswered.of(outcome, run.plan.job, worker))
+        if outcome.lacks:
+            self._take_back(outcome.flight, flight, None)
+        elif answered and not run.over:
+            self._admission.answered(len(outcome.positions))
+            queue = max(0.0, self.now() - flight.launched - outcome.busy)
+            run.fan_out.ran(
+                outcome.flight,
+                answered,
+                outcome.busy,
+                size,
+                self.now(),
+                longest=max(outcome.run, default=0.0) if run.plan.is_async else None,
+                cold=outcome.cold,
+                final=outcome.final,
+            )
+            self._admission.corrected(run, outcome.busy - answered * flight.each)
+            kinds, bodies = outcome.values
+            if kinds is None:
+                run.answered(outcome, bodies, worker, queue)
+            elif is_heavy(outcome):
+                run.fan_out.answered(outcome.flight, outcome.positions)
+                self.later(self._decode_aside(flight, outcome, worker, queue))
+            else:
+                values, bad = decode_outcome(outcome)
+                run.answered(outcome, values, worker, queue, bad)
+        self._land(outcome.flight, flight, flight.left if outcome.final else answered)
+        self._room_came_free(run)
+
+    async def _decode_aside(
+        self, flight: Launched, outcome: Outcome, worker: str, queue: float
+    ) -> None:
+        values, bad = await asyncio.to_thread(decode_outcome, outcome)
+        flight.run.answered(outcome, values, worker, queue, bad)
+        self._admission.wake(flight.run)
+        self.pump_soon()
+
+    def on_returned(
+        self,
+        flight: int,
+        positions: list[int] | None,
+        *,
+        after: float = 0.0,
+        alone: bool = False,
+    ) -> None:
+        """Take back calls that are launched again, uncharged."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
+        due = self.now() + after if after else None
+        self._take_back(flight, entry, positions, due, alone=alone)
+        if after:
+            entry.run.set_alarm()
+        entry.run.check()
+        self._room_came_free(entry.run)
+
+    def _take_back(
+        self,
+        number: int,
+        flight: Launched,
+        positions: list[int] | None,
+        due: float | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        run = flight.run
+        count = flight.left if positions is None else len(positions)
+        if not run.over:
+            run.fan_out.returned(number, positions, due=due, alone=alone)
+        self._admission.corrected(run, -count * flight.each)
+        self._land(number, flight, count)
+        if self.observers and count:
+            self._tell(CallsReturned(run.plan.job, number, count))
+
+    def on_lost(
+        self,
+        flight: int,
+        running: list[int] | None,
+        error: Exception,
+        worker: str,
+        *,
+        retryable: bool = True,
+        ran: bool = True,
+    ) -> None:
+        """Charge the calls that a dead worker was at; send the others again, free."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
+        run = entry.run
+        charged = entry.left if running is None else len(running)
+        # A timeout is not repeated when the worker itself tells of it either.
+        again = retryable and not isinstance(error, AttemptTimeout)
+        if not run.over:
+            if running is None:
+                running = run.fan_out.flights.open_positions(flight)
+            for position in running:
+                own = type(error)(*error.args)  # each call's error gets a note of its own
+                run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
+        self._land(flight, entry, charged)
+        if self.observers:
+            self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
+        self._take_back(flight, entry, None)
+        run.check()
+        self._room_came_free(run)
+
+    def on_refused(self, flight: int, error: Exception) -> None:
+        """End the fan-out of an invocation: all its others would be refused alike."""
+        if (entry := self._flights.get(flight)) is not None:
+            self._land(flight, entry, entry.left)
+            entry.run.finish(error)
+            self._room_came_free(entry.run)
+
+    def on_room(self) -> None:
+        """Use the room."""
+        self.pump_soon()
+
+    def on_broken(self, error: Exception) -> None:
+        """Fail everything: there is nothing left to run on."""
+        self.broken = error
+        for run in list(self._runs):
+            run.finish(error)
+
+    def on_throttled(
+        self,
+        flight: int,
+        *,
+        scarce: Literal["concurrency", "rate"],
+        retry_after: float | None,
+        error: Exception,
+    ) -> None:
+        """Launch again, uncharged, what the service had no room for, and adapt to it."""
+        entry = self._flights.get(flight)
+        if entry is None:
+            return
+        self.on_returned(flight, None, after=retry_after or 0.0)
+        chance = self.random.random()
+        if not self._admission.refused(self.now(), scarce, chance, retry_after):
+            entry.run.finish(error)
+
+    def on_progress(self, flight: int, position: int, fraction: float) -> None:
+        """Know how far a running call is."""
+        entry = self._flights.get(flight)
+        if entry is not None and not entry.run.over:
+            entry.run.progressed(flight, position, fraction)
+
+    def copy(self, run: Run) -> None:
+        """Launch copies of a run's late invocations, as soon as there is room."""
+        self._late[run] = None
+        self.pump_soon()
+
+    def _room_came_free(self, run: Run) -> None:
+        """Go on, if anything waits for room."""
+        if run.has_more:
+            self._admission.wake(run)
+        if self._admission.waits or self._late:
+            self.pump_soon()
+
+    def _land(self, number: int, flight: Launched, count: int) -> None:
+        count = min(count, flight.left)
+        flight.left -= count
+        if not self._bounded:
+            self._admission.landed(count)
+        if not flight.left:
+            if self._bounded:
+                self._admission.landed(1)
+            self._flights.pop(number, None)
+            if self._landing is not None:
+                self._landing.set()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside the pump, until the dispatcher is closed at the latest."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception as error:  # noqa: BLE001 - who reports must not harm what it reports
+                what = f"an observer of asyncfabric raised on {event!r:.200}"
+                self.loop.call_exception_handler({"message": what, "exception": error})

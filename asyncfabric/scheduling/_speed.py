@@ -1,0 +1,106 @@
+"""How long the calls of one fan-out take, and how long is too long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._sketch import Sketch
+
+if TYPE_CHECKING:
+    from ._flight import Flight
+    from ._hedge import Hedge
+
+_FEW = 3
+_PLAINLY = 0.8
+"""Times by the byte count only where they are plainly more alike than times as such."""
+
+
+class Speed:
+    """Times of the calls that have finished, in parts that have causes of their own.
+
+    The *run* is what a call kept its worker busy; by the byte of input, where that makes calls more
+    alike: a call that has more to do is not late. The *way* is the rest, from launch to answer,
+    that a whole invocation has once; with a worker to be started it is another.
+
+    Args:
+        policy: which quantile is of interest.
+
+    Attributes:
+        together: the calls of an invocation run at the same time, as coroutines do.
+    """
+
+    __slots__ = ("_marked", "_run", "_scaled", "_ways", "together")
+
+    def __init__(self, policy: Hedge) -> None:
+        quantile = policy.quantile
+        self.together = False
+        self._run, self._scaled = Sketch(quantile), Sketch(quantile)
+        self._ways = {cold: Sketch(quantile) for cold in (False, True)}
+        self._marked = Sketch(quantile)
+
+    def ran(self, entry: Flight, calls: int, seconds: float) -> None:
+        """Learn that calls of an invocation kept a worker busy for so long, each."""
+        self._run.add(seconds, calls)
+        if entry.size:
+            self._scaled.add(seconds / entry.size, calls)
+
+    def came(self, seconds: float, *, cold: bool) -> None:
+        """Learn what an invocation took apart from its calls, and whether by a new worker."""
+        self._ways[cold].add(seconds)
+
+    def foretold(self, seconds: float) -> None:
+        """Learn what a call will have taken, going by its own progress."""
+        self._marked.add(seconds)
+
+    # -- what to expect -------------------------------------------------------------------------
+
+    def knows(self, at_work: int) -> bool:
+        """Tell whether enough calls have finished, beside so many at work, to judge by."""
+        return self._run.count >= max(_FEW, at_work)
+
+    def foresees(self, at_work: int) -> bool:
+        """Tell whether enough calls have told of their progress to judge by."""
+        return 2 * self._marked.count >= max(2 * _FEW, at_work) or self.knows(at_work)
+
+    def high(self, entry: Flight) -> float:
+        """Return what an invocation would take from now on if it had bad luck, in seconds."""
+        return self._way(entry).high + self._calls(entry) * self._each(entry, high=True)
+
+    def usual(self, entry: Flight) -> float:
+        """Return what its calls would take if they were launched anew."""
+        way = self._ways[False] if self._ways[False].count else self._ways[True]
+        return way.median + self._calls(entry) * self._each(entry, high=False)
+
+    def left(self, entry: Flight) -> float:
+        """Return what the calls behind the one that is running would take."""
+        return (self._calls(entry) - 1) * self._each(entry, high=False)
+
+    @property
+    def yardstick(self) -> float:
+        """A time that is proportional to most others that are expected."""
+        way = self._ways[False] if self._ways[False].count >= _FEW else self._ways[True]
+        return way.high + self._run.high
+
+    def _calls(self, entry: Flight) -> int:
+        return 1 if self.together else entry.left
+
+    def _way(self, entry: Flight) -> Sketch:
+        if entry.begun:
+            return _NOTHING
+        way = self._ways[entry.cold]
+        return way if way.count >= _FEW else self._ways[not entry.cold]
+
+    def _each(self, entry: Flight, *, high: bool) -> float:
+        run, scaled = self._run, self._scaled
+        if not run.count:
+            return self._marked.median
+        if (
+            entry.size
+            and scaled.count == run.count
+            and scaled.high * run.median < _PLAINLY * scaled.median * run.high
+        ):
+            return entry.size * (scaled.high if high else scaled.median)
+        return run.high if high else run.median
+
+
+_NOTHING = Sketch(0.5)

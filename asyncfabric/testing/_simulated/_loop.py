@@ -1,0 +1,101 @@
+"""An event loop on virtual time: when nothing is left to do now, it is the next timer's time.
+
+Real input and output is refused, since its order is nobody's to repeat. Work for threads is done in
+a real thread while the loop stands still, so it takes no virtual time and comes in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from selectors import SelectSelector
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from selectors import SelectorKey
+
+T = TypeVar("T")
+
+_OWN_PIPE = 1
+"""Descriptors that asyncio itself registers: the pipe that other threads wake it by."""
+
+
+class NothingLeftError(RuntimeError):
+    """The program waits for what can't come any more: no timer is set, and nothing is ready."""
+
+
+class _Selector(SelectSelector):
+    """Waits for nothing; moves the clock instead."""
+
+    def __init__(self, now: float) -> None:
+        super().__init__()
+        self.now = now
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # noqa: ANN401
+        if len(self.get_map()) >= _OWN_PIPE:
+            raise RuntimeError(
+                "a simulation does no real input or output: its order could not be repeated; use "
+                "the cloud's own store, or asyncio.to_thread for a file"
+            )
+        return super().register(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        if timeout is None:
+            raise NothingLeftError(
+                "the simulated program waits for something that never comes: nothing is ready and "
+                "no timer is set; look for a future that nobody sets, or a thread of its own that "
+                "was to wake it (asyncio.to_thread works, other threads don't)"
+            )
+        if timeout > 0:
+            self.now += timeout
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time moves only when there is nothing to do.
+
+    Args:
+        now: what its clock begins at, in seconds.
+    """
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._virtual = _Selector(now)
+        self._threads: ThreadPoolExecutor | None = None
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._virtual.now
+
+    def run_in_executor(  # type: ignore[override]  # as typeshed has it, with the future it is
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Do the work at once, in a thread, while the loop waits: it takes no virtual time."""
+        if executor is None:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(1, thread_name_prefix="asyncfabric-simulation")
+            executor = self._threads
+        done: Future[T] = executor.submit(func, *args)
+        answer: asyncio.Future[T] = self.create_future()
+        error = done.exception()
+        if error is None:
+            answer.set_result(done.result())
+        else:
+            answer.set_exception(error)
+        return answer
+
+    async def subprocess_exec(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse."""
+        raise RuntimeError("a simulation starts no processes; run the program without it")
+
+    async def subprocess_shell(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse."""
+        raise RuntimeError("a simulation starts no processes; run the program without it")
+
+    def close(self) -> None:
+        """Close the loop and end its thread."""
+        super().close()
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None

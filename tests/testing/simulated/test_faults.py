@@ -1,0 +1,216 @@
+"""Limits, faults, stragglers, the store, and what they cost."""
+
+import asyncio
+from random import Random
+from typing import Any
+
+import pytest
+
+import asyncfabric as af
+from asyncfabric.testing import Pareto, Profile, SimulatedCloud, Spread, StoreProfile, Uniform
+
+from .programs import CALM, echo, plus, run, two_seconds
+
+# limits
+
+
+def throttled(profile: Profile, n: int = 40, **options: Any) -> SimulatedCloud:
+    cloud = SimulatedCloud(1, profile)
+
+    async def use(fabric: af.Fabric) -> None:
+        assert await fabric.map(two_seconds, range(n), chunksize=1) == [x * x for x in range(n)]
+
+    run(cloud, use, retry=None, hedge=None, max_concurrency=n, **options)
+    return cloud
+
+
+def test_the_accounts_concurrency() -> None:
+    total = throttled(CALM.but(concurrency=10)).ledger.total
+    assert total.throttled > 0
+    assert total.attempts == 40
+    assert total.cold_starts == 10
+
+
+def test_environments_start_so_fast_and_no_faster() -> None:
+    cloud = throttled(CALM.but(environments_at_once=10, environments_per_second=1.0), 400)
+    assert cloud.ledger.total.throttled > 0
+    assert 10 < cloud.ledger.total.cold_starts <= 10 + cloud.now
+
+
+def test_reserved_concurrency() -> None:
+    cloud = throttled(CALM, reserved=5)
+    assert cloud.ledger.total.cold_starts == 5
+    assert cloud.ledger.total.throttled > 0
+
+
+def test_what_one_function_reserves_others_lack() -> None:
+    cloud = SimulatedCloud(1, CALM.but(concurrency=10))
+
+    async def main() -> None:
+        async with cloud.fabric(function="first", reserved=8) as first, cloud.fabric() as other:
+            await asyncio.gather(
+                asyncio.wait_for(first.map(two_seconds, range(8), chunksize=1), None),
+                asyncio.wait_for(other.map(two_seconds, range(8), chunksize=1), None),
+            )
+
+    cloud.run(main)
+    first, other = cloud.ledger.functions["first"], cloud.ledger.functions["worker"]
+    assert (first.throttled, first.cold_starts) == (0, 8)
+    assert other.throttled > 0
+    assert other.cold_starts == 2
+    assert cloud.ledger.total.attempts == 16
+
+
+def test_the_limit_may_change_in_mid_run() -> None:
+    cloud = SimulatedCloud(1, CALM)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(3.0, setattr, cloud, "concurrency", 5)
+        async with cloud.fabric(max_concurrency=50) as fabric:
+            await fabric.map(two_seconds, range(200), chunksize=1)
+
+    cloud.run(main)
+    assert cloud.concurrency == 5
+    assert cloud.ledger.total.throttled > 0
+    assert cloud.ledger.total.attempts == 200
+    # 100 calls in the first two waves, then five at a time.
+    assert cloud.ledger.makespan > 2 * 100 / 5
+
+
+def test_random_refusals() -> None:
+    total = throttled(CALM.but(throttles=0.3, retry_after=1.0), 100).ledger.total
+    assert total.throttled > 10
+    assert total.attempts == 100
+
+
+# faults and costs
+
+
+def faulty(n: int = 400, **changes: Any) -> SimulatedCloud:
+    cloud = SimulatedCloud(3, CALM.but(**changes), record=True)
+
+    async def use(fabric: af.Fabric) -> None:
+        assert await fabric.map(two_seconds, range(n), chunksize=1) == [x * x for x in range(n)]
+
+    retry = af.Retry(attempts=10)
+    run(cloud, use, max_concurrency=50, retry=retry, hedge=None, memory=1024)
+    return cloud
+
+
+def test_environments_that_fail() -> None:
+    cloud = faulty(failures=0.05)
+    total = cloud.ledger.total
+    assert 5 < total.failed < 50
+    assert total.attempts == 400 + total.failed
+    lost = [record for record in cloud.ledger.records if record.outcome.startswith("failed")]
+    assert {record.outcome for record in lost} == {"failed service", "failed worker"}
+    assert all(record.ended - record.began < 2.0 for record in lost)
+    assert len(cloud.ledger.completed) == 400
+
+
+@pytest.mark.parametrize("silently", [0.0, 1.0])
+def test_answers_that_are_lost(silently: float) -> None:
+    cloud = faulty(lost=0.05, lost_silently=silently, silence=60.0)
+    total = cloud.ledger.total
+    assert 5 < total.lost < 50
+    assert total.attempts == 400 + total.lost
+    assert total.billed_seconds == pytest.approx(2 * total.attempts + 0.5 * total.cold_starts)
+    assert (cloud.ledger.makespan > 60) == bool(silently)
+
+
+def test_duplicates_are_run_and_billed() -> None:
+    total = faulty(duplicates=0.1).ledger.total
+    assert 20 < total.duplicates < 80
+    assert total.attempts == total.served == 400 + total.duplicates
+    assert total.invocations == 400
+
+
+def test_slow_environments() -> None:
+    cloud = faulty(slow=0.1, slowness=Pareto(3.0, 1.5, 5.0))
+    slow = [record for record in cloud.ledger.records if record.slow > 1]
+    assert 20 < len(slow) < 80
+    for record in slow:
+        assert 3.0 <= record.slow <= 5.0
+        assert record.ended - record.began == pytest.approx(2.0 * record.slow)
+
+
+def test_the_ledger_is_the_sum_of_its_attempts() -> None:
+    cloud = faulty(failures=0.02, lost=0.02, duplicates=0.1, slow=0.1, throttles=0.1)
+    total, records = cloud.ledger.total, cloud.ledger.records
+    assert total.billed_seconds == pytest.approx(sum(record.billed for record in records))
+    assert total.gigabyte_seconds == pytest.approx(total.billed_seconds)
+    assert total.attempts == sum(record.calls for record in records)
+    assert total.invocations == total.served - total.duplicates + total.throttled
+
+
+# the store
+
+
+def test_large_payloads_go_through_the_store() -> None:
+    cloud = SimulatedCloud(1, CALM)
+    body = bytes(1_000_000)
+
+    async def use(fabric: af.Fabric) -> None:
+        assert await fabric.map(echo, [body] * 3, chunksize=1) == [body] * 3
+        assert await fabric.map(plus, [1, 2], shared={"table": body}) == [1_000_001, 1_000_002]
+        refs = await fabric.map(two_seconds, range(3), results="ref")
+        assert [await ref.get() for ref in refs] == [0, 1, 4]
+        await asyncio.sleep(10)
+        assert [info.key async for info in fabric.store.list("spill")] == []
+
+    run(cloud, use)
+    assert cloud.ledger.requests["put"] == 3 + 3 + 1 + 3
+    assert cloud.ledger.requests["delete"] == 3 + 3
+
+
+def test_too_many_requests_are_refused() -> None:
+    cloud = SimulatedCloud(1, CALM.but(store=StoreProfile(writes_per_second=10)))
+
+    async def main() -> None:
+        await asyncio.gather(*(cloud.store.put(f"{n}", b"x") for n in range(100)))
+
+    cloud.run(main)
+    assert cloud.ledger.refused["503"] > 0
+    assert cloud.now > 8
+
+
+def test_a_prefix_is_divided_in_time() -> None:
+    cloud = SimulatedCloud(1, CALM.but(store=StoreProfile(writes_per_second=10)))
+
+    async def main() -> list[int]:
+        refused: list[int] = []
+        for _ in range(2):
+            before = cloud.ledger.refused["503"]
+            for _ in range(900):
+                await asyncio.gather(*(cloud.store.put(f"{n}", b"x") for n in range(15)))
+                await asyncio.sleep(1.0 - cloud.now % 1.0)
+            refused.append(cloud.ledger.refused["503"] - before)
+        return refused
+
+    first, second = cloud.run(main)
+    assert first > 1000
+    assert second == 0
+
+
+# profiles
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.0, 1.0), (0.0, 1.0)])
+def test_spreads_that_make_no_sense(low: float, high: float) -> None:
+    with pytest.raises(af.ConfigurationError):
+        Spread(low, high)
+
+
+@pytest.mark.parametrize("change", [{"slow": 1.5}, {"concurrency": 0}, {"failures": -0.1}])
+def test_profiles_that_make_no_sense(change: dict[str, float]) -> None:
+    with pytest.raises(af.ConfigurationError):
+        Profile.harsh().but(**change)
+
+
+def test_distributions() -> None:
+    chance = Random(1)
+    drawn = sorted(Spread(0.02, 0.08).draw(chance) for _ in range(10_000))
+    assert drawn[5000] == pytest.approx(0.02, rel=0.05)
+    assert drawn[9900] == pytest.approx(0.08, rel=0.1)
+    assert all(1 <= Uniform(1, 2).draw(chance) <= 2 for _ in range(100))
+    assert all(1.5 <= Pareto(1.5, 1.5, 10).draw(chance) <= 10 for _ in range(1000))

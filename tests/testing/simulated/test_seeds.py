@@ -1,0 +1,120 @@
+"""The real driver under 500 random programs on random clouds; `seeds` runs as many as one likes."""
+
+import pytest
+
+from asyncfabric._deliveries import Buffered
+from asyncfabric._dispatch import Dispatcher
+from asyncfabric._run import Run
+from asyncfabric.scheduling import Admission, Block
+
+from .auditor import Audit
+from .seeds import command, main
+
+SEEDS = 500
+_AT_ONCE = 50
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, _AT_ONCE))
+def test_whatever_the_seed(first: int) -> None:
+    for seed in range(first, first + _AT_ONCE):
+        try:
+            Audit(seed).run()
+        except BaseException as error:
+            error.add_note(f"seed {seed} failed; repeat it: {command(seed)}")
+            raise
+
+
+@pytest.mark.parametrize("seed", [3, 17, 94])
+def test_a_seed_replays_byte_by_byte(seed: int) -> None:
+    one, two = Audit(seed), Audit(seed)
+    one.run()
+    two.run()
+    assert str(one.cloud.history) == str(two.cloud.history)
+    assert one.cloud.history is not None
+    assert len(one.cloud.history.lines) > 1
+    assert one.cloud.ledger == two.cloud.ledger
+
+
+# The auditor must see what it is there to see.
+
+
+def _some_seed_fails() -> bool:
+    for seed in range(40):
+        try:
+            Audit(seed).run()
+        except AssertionError:
+            return True
+    return False
+
+
+def test_it_sees_a_slot_that_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    landed = Admission[Run].landed
+    count = 0
+
+    def leaky(admission: Admission[Run], attempts: int) -> None:
+        nonlocal count
+        count += 1
+        landed(admission, attempts if count % 50 else 0)
+
+    monkeypatch.setattr(Admission, "landed", leaky)
+    assert _some_seed_fails()
+
+
+def test_it_sees_results_in_the_wrong_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    collect = Buffered._collect
+
+    def shuffled(buffered: Buffered, block: Block) -> None:
+        collect(buffered, block)
+        if buffered.results is not None:
+            buffered.results[:2] = reversed(buffered.results[:2])
+
+    monkeypatch.setattr(Buffered, "_collect", shuffled)
+    assert _some_seed_fails()
+
+
+def test_it_sees_a_limit_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Admission, "room", _plenty)
+    monkeypatch.setattr("asyncfabric.testing._simulated._backend.SimulatedBackend.room", _plenty)
+    assert _some_seed_fails()
+
+
+def _plenty(*_: object) -> int:
+    return 1000
+
+
+def test_it_sees_timers_that_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = Dispatcher.leave
+
+    def forgetful(dispatcher: Dispatcher, run: Run) -> None:
+        leave(dispatcher, run)
+        dispatcher.loop.call_later(1e5, print)
+
+    monkeypatch.setattr(Dispatcher, "leave", forgetful)
+    assert _some_seed_fails()
+
+
+# The command.
+
+
+def test_the_command_names_what_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Audit.run
+
+    def failing(audit: Audit) -> None:
+        run(audit)
+        assert audit.seed != 7
+
+    monkeypatch.setattr(Audit, "run", failing)
+    assert main(["--first", "6", "--seeds", "3"]) == 1
+    said = capsys.readouterr().out
+    assert "repeat it: python -m tests.testing.simulated.seeds --first 7 --seeds 1" in said
+    assert "3 seeds, 1 failed: [7]" in said
+
+
+def test_the_command_writes_a_history(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"{tmp_path}/history"
+    assert main(["--first", "3", "--seeds", "1", "--history", path]) == 0
+    assert "all passed" in capsys.readouterr().out
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        assert " launch job " in file.read()
