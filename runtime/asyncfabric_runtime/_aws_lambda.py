@@ -15,7 +15,7 @@ from array import array
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
-from asyncfabric_storage import FabricError, IntegrityError, ObjectNotFound, digest, object_key
+from asyncfabric_storage import FabricError, ObjectNotFound, digest, object_key
 
 from ._alarm import Alarm
 from ._capture import Tee
@@ -26,7 +26,7 @@ from ._failure import LOAD, describe
 from ._invocation import Invocation
 from ._outcome import Outcome
 from ._process import Process
-from ._stores import open_shared_store
+from ._stores import open_shared_store, read_checked
 from ._values import Encoded
 from ._wire import (
     INVOKE,
@@ -211,17 +211,7 @@ async def _fetch_frame(head: Buffer) -> tuple[int, list[memoryview]]:
 
 
 async def _read(key: str, name: str, store_url: str | None) -> memoryview:
-    """Read a stored object whose digest came with the invocation, and check it."""
-    store = open_shared_store(store_url)
-    data = await store.get(key)
-    found = digest(data)
-    if found != name:
-        msg = (
-            f"object {key} in {store.url} holds other bytes than its driver stored (digest "
-            f"{found[:12]}..., not {name[:12]}...): it was changed or damaged"
-        )
-        raise IntegrityError(msg)
-    return data
+    return await read_checked(open_shared_store(store_url), key, name)
 
 
 def _refusal(reason: str) -> dict[str, Any]:

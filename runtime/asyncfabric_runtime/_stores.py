@@ -47,12 +47,18 @@ async def read_object(store: ObjectStore, name: str) -> Any:  # noqa: ANN401 - t
 
     Raises `ObjectNotFound` and, before anything of it is decoded, `IntegrityError`.
     """
-    data = await store.get(object_key(name))
+    return unpack_object(await read_checked(store, object_key(name), name))
+
+
+async def read_checked(store: ObjectStore, key: str, name: str) -> memoryview:
+    """Fetch bytes whose digest is known from elsewhere. Raises `IntegrityError`, `StorageError`."""
+    data = await store.get(key)
     found = digest(data)
     if found != name:
         msg = (
-            f"object {name[:12]}... in {store.url} holds other bytes than were stored (digest "
-            f"{found[:12]}...): it was changed or damaged; delete it and store the value again"
+            f"object {key} in {store.url} holds other bytes than were stored (digest "
+            f"{found[:12]}..., not {name[:12]}...): it was changed or damaged; delete it, and have "
+            "it stored again"
         )
         raise IntegrityError(msg)
-    return unpack_object(data)
+    return data
