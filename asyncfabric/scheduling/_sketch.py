@@ -21,13 +21,14 @@ class Sketch:
         quantile: which one `high` is.
     """
 
-    __slots__ = ("_buckets", "_fresh_until", "_high", "_median", "_quantile", "count")
+    __slots__ = ("_above", "_buckets", "_fresh_until", "_high", "_median", "_quantile", "count")
 
     def __init__(self, quantile: float) -> None:
         self.count = 0
         self._quantile = quantile
         self._buckets: dict[int, int] = {}
         self._fresh_until = 0
+        self._above = 0
         self._median = self._high = 0.0
 
     def add(self, value: float, times: int = 1) -> None:
@@ -35,6 +36,10 @@ class Sketch:
         bucket = math.floor(math.log(max(value, _LEAST)) * _SCALE)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + times
         self.count += times
+
+    def reckon_with(self, above: int) -> None:
+        """Count so many more times, not known but that they are above the quantiles."""
+        self._above, self._fresh_until = above, 0
 
     @property
     def median(self) -> float:
@@ -52,14 +57,19 @@ class Sketch:
         if self.count <= self._fresh_until or not self.count:
             return
         self._fresh_until = self.count + self.count // _STALE
-        half, most = 0.5 * self.count, self._quantile * self.count
+        # Where too many are above, what is known must do.
+        everything = self.count + self._above
+        half = min(0.5 * everything, self.count)
+        most = min(self._quantile * everything, self.count)
         below = 0
         median: float | None = None
+        high = 0.0
         for bucket in sorted(self._buckets):
             below += self._buckets[bucket]
+            high = math.exp((bucket + 0.5) / _SCALE)
             if median is None and below >= half:
-                median = math.exp((bucket + 0.5) / _SCALE)
+                median = high
             if below >= most:
-                self._high = math.exp((bucket + 0.5) / _SCALE)
                 break
-        self._median = self._high if median is None else median
+        self._high = high
+        self._median = high if median is None else median

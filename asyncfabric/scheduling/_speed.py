@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from ._sketch import Sketch
@@ -29,10 +31,12 @@ class Speed:
         together: the calls of an invocation run at the same time, as coroutines do.
     """
 
-    __slots__ = ("_marked", "_run", "_scaled", "_ways", "together")
+    __slots__ = ("_deviation", "_marked", "_policy", "_run", "_scaled", "_ways", "together")
 
     def __init__(self, policy: Hedge) -> None:
+        self._policy = policy
         quantile = policy.quantile
+        self._deviation = NormalDist().inv_cdf(quantile)
         self.together = False
         self._run, self._scaled = Sketch(quantile), Sketch(quantile)
         self._ways = {cold: Sketch(quantile) for cold in (False, True)}
@@ -48,6 +52,11 @@ class Speed:
         """Learn what an invocation took apart from its calls, and whether by a new worker."""
         self._ways[cold].add(seconds)
 
+    def reckon_with(self, above: int) -> None:
+        """Know how many have not finished that have taken longer than most by now."""
+        for sketch in (self._run, self._scaled, *self._ways.values()):
+            sketch.reckon_with(above)
+
     def foretold(self, seconds: float) -> None:
         """Learn what a call will have taken, going by its own progress."""
         self._marked.add(seconds)
@@ -62,9 +71,28 @@ class Speed:
         """Tell whether enough calls have told of their progress to judge by."""
         return 2 * self._marked.count >= max(2 * _FEW, at_work) or self.knows(at_work)
 
-    def high(self, entry: Flight) -> float:
-        """Return what an invocation would take from now on if it had bad luck, in seconds."""
-        return self._way(entry).high + self._calls(entry) * self._each(entry, high=True)
+    def late(self, entry: Flight) -> float:
+        """Return after how many seconds an invocation is late."""
+        way, calls = self._way(entry), self._calls(entry)
+        run = calls * self._each(entry, high=False)
+        spread = calls * self._each(entry, high=True) - run
+        # The parts have nothing to do with each other: their deviations add as squares.
+        usual = way.median + run
+        margin = (1.0 + self._policy.margin) * math.hypot(way.high - way.median, spread)
+        return max(usual + margin, self._policy.factor * usual)
+
+    def excuse(self, entry: Flight, seconds: float) -> float:
+        """Return the share of invocations that take so long by their way alone.
+
+        Going by the lognormal distribution that has the way's median and quantile: what starts of
+        workers and answers of services are like.
+        """
+        way = self._way(entry)
+        spare = seconds - self._calls(entry) * self._each(entry, high=False)
+        if spare <= way.median or way.high <= way.median:
+            return 0.0
+        deviations = math.log(spare / way.median) / math.log(way.high / way.median)
+        return 0.5 * math.erfc(deviations * self._deviation / math.sqrt(2.0))
 
     def usual(self, entry: Flight) -> float:
         """Return what its calls would take if they were launched anew."""
