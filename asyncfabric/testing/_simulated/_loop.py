@@ -62,6 +62,7 @@ class _Selector(SelectSelector):
             return []
         self._passes += 1
         if self._passes > MOST_PASSES:
+            self._passes = 0  # what is cancelled now has to end, too
             raise SpinningError(
                 f"the simulated program has been through {MOST_PASSES:,} passes of its loop at "
                 f"{self.now!r} s without any time passing; look for a timer that is set again for "
