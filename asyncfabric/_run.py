@@ -149,6 +149,7 @@ class Run:
         """Know how far a call is."""
         if self.fan_out.progressed(flight, position, fraction, self.dispatcher.now()):
             self.dispatcher.copy(self)
+        self.set_alarm()
 
     def set_alarm(self) -> None:
         """Come back when the next delayed call falls due, or an invocation may be late."""

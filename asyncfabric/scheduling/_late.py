@@ -128,6 +128,8 @@ class Late:
         Its speed is that from its first mark to the present one: what was before the first may have
         been the start of its worker.
         """
+        self.speed.heard(now - entry.heard[0])
+        entry.heard = now, share
         mark = entry.mark
         if mark is None or mark[0] != place:
             entry.mark, entry.ends = (place, now, share), None
@@ -138,12 +140,13 @@ class Late:
         whole = (now - since) / (share - begun)
         if entry.ends is None:
             self.speed.foretold(whole)
-        left = (1.0 - share) * whole
-        entry.ends = now + left + self.speed.left(entry)
-        if entry.state != WATCHED or not self.speed.foresees(len(self._flights)):
-            return False
-        worth = max(self.policy.least, self.policy.factor * self.speed.usual(entry))
-        late = entry.ends - now > worth
+        left = (1.0 - share) * whole + self.speed.left(entry)
+        entry.ends = now + left
+        late = (
+            entry.state == WATCHED
+            and self.speed.foresees(len(self._flights))
+            and left > max(self.policy.least, self.policy.factor * self.speed.usual(entry))
+        )
         if late:
             self._find(flight, entry)
         return late
@@ -152,7 +155,7 @@ class Late:
 
     def next_due(self) -> float | None:
         """Return when it is worth looking for late ones, or None: nothing can be said yet."""
-        if not self.speed.knows(len(self._flights)):
+        if not self.speed.foresees(len(self._flights)):
             return None
         measure = self.speed.yardstick
         if self._measure is None or measure < _FALLEN * self._measure:
@@ -196,9 +199,9 @@ class Late:
                 self.watch(flight, entry)  # it has nearly ended while it waited for its copy
                 continue
             entry.state = COPIED
-            if 2 * len(self._flights) <= self._most:
-                # The end is near: a copy that turned out slow itself would hold everything up, and
-                # there is room for another.
+            if self.speed.told or 2 * len(self._flights) <= self._most:
+                # Calls tell how they get on, so it is certain that it is slow; or the end is near.
+                # Then a copy that turned out slow itself would hold everything up.
                 self._again.append(flight)
             return flight
         while self._again and self.copies < self.allowed:
@@ -228,7 +231,13 @@ class Late:
         due = entry.since + self._longest(entry)
         if entry.ends is not None:
             due = max(due, entry.since + self.policy.factor * (entry.ends - entry.since))
-        return due
+        heard, share = entry.heard
+        silence = self.speed.silence(entry, share)
+        return (
+            due
+            if silence is None
+            else min(due, max(heard, entry.since) + max(self.policy.least, silence))
+        )
 
     def _order(self) -> None:
         self._heap = [

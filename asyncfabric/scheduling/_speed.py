@@ -31,7 +31,16 @@ class Speed:
         together: the calls of an invocation run at the same time, as coroutines do.
     """
 
-    __slots__ = ("_deviation", "_marked", "_policy", "_run", "_scaled", "_ways", "together")
+    __slots__ = (
+        "_deviation",
+        "_gaps",
+        "_marked",
+        "_policy",
+        "_run",
+        "_scaled",
+        "_ways",
+        "together",
+    )
 
     def __init__(self, policy: Hedge) -> None:
         self._policy = policy
@@ -40,7 +49,7 @@ class Speed:
         self.together = False
         self._run, self._scaled = Sketch(quantile), Sketch(quantile)
         self._ways = {cold: Sketch(quantile) for cold in (False, True)}
-        self._marked = Sketch(quantile)
+        self._marked, self._gaps = Sketch(quantile), Sketch(quantile)
 
     def ran(self, entry: Flight, calls: int, seconds: float) -> None:
         """Learn that calls of an invocation kept a worker busy for so long, each."""
@@ -61,6 +70,10 @@ class Speed:
         """Learn what a call will have taken, going by its own progress."""
         self._marked.add(seconds)
 
+    def heard(self, seconds: float) -> None:
+        """Learn after how long a call told of its progress, since it did so before."""
+        self._gaps.add(seconds)
+
     # -- what to expect -------------------------------------------------------------------------
 
     def knows(self, at_work: int) -> bool:
@@ -80,6 +93,27 @@ class Speed:
         usual = way.median + run
         margin = (1.0 + self._policy.margin) * math.hypot(way.high - way.median, spread)
         return max(usual + margin, self._policy.factor * usual)
+
+    @property
+    def told(self) -> bool:
+        """Whether calls tell of their progress."""
+        return self._gaps.count >= _FEW
+
+    def silence(self, entry: Flight, share: float) -> float | None:
+        """Return for how long a call that has come so far may say nothing; None if for ever.
+
+        One that takes twice as long as usual for a step will take so for the others. It is late
+        when that is more than a fresh copy would take.
+        """
+        gap = self._gaps
+        if not self.told or share >= 1.0:
+            return None
+        whole = self._each(entry, high=False)
+        if not whole:
+            return None
+        slower = self._policy.factor * self.usual(entry) / ((1.0 - share) * whole)
+        margin = (1.0 + self._policy.margin) * (gap.high - gap.median)
+        return max(slower * gap.median, gap.median + margin)
 
     def excuse(self, entry: Flight, seconds: float) -> float:
         """Return the share of invocations that take so long by their way alone.
