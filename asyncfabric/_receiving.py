@@ -151,8 +151,7 @@ class Receiving:
             return
         due = self.now() + after if after else None
         self._take_back(flight, entry, positions, due, alone=alone)
-        if after:
-            entry.run.set_alarm()
+        entry.run.set_alarm()
         entry.run.check()
         self._room_came_free(entry.run)
 
@@ -202,6 +201,7 @@ class Receiving:
         if self.observers:
             self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
         self._take_back(flight, entry, None)
+        run.set_alarm()
         run.check()
         self._room_came_free(run)
 

@@ -260,9 +260,9 @@ class Run:
             chance=self.dispatcher.random.random(),
             record=record,
         )
+        self.set_alarm()
         if blocks is None:
             return
-        self.set_alarm()
         if not blocks and fan_out.failure(index) is None:
             attempt = (
                 record.attempt(len(record.run), number, error)
