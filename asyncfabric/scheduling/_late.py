@@ -118,8 +118,9 @@ class Late:
     def landed(self, entry: Flight, now: float, *, cold: bool) -> None:
         """Learn that an invocation is over."""
         self._landed += 1
-        if entry.state == WATCHED and self._measure is not None:
-            self._slow += now - entry.since > self._longest(entry)
+        seconds = now - entry.since
+        if seconds > self.policy.least and entry.state == WATCHED and self._measure is not None:
+            self._slow += seconds > self.speed.late(entry)
         self.speed.came(max(0.0, now - entry.launched - entry.busy), cold=cold)
 
     def progressed(self, flight: int, entry: Flight, place: int, share: float, now: float) -> bool:
@@ -224,13 +225,12 @@ class Late:
         self._slow += 1
         self._found.append(flight)
 
-    def _longest(self, entry: Flight) -> float:
-        return max(self.policy.least, self.speed.late(entry))
-
     def _due(self, entry: Flight) -> float:
-        due = entry.since + self._longest(entry)
+        due = entry.since + max(self.policy.least, self.speed.late(entry))
         if entry.ends is not None:
             due = max(due, entry.since + self.policy.factor * (entry.ends - entry.since))
+        if not self.speed.told:
+            return due
         heard, share = entry.heard
         silence = self.speed.silence(entry, share)
         return (

@@ -34,10 +34,12 @@ class Speed:
     __slots__ = (
         "_deviation",
         "_gaps",
+        "_limits",
         "_marked",
         "_policy",
         "_run",
         "_scaled",
+        "_size",
         "_ways",
         "together",
     )
@@ -47,28 +49,46 @@ class Speed:
         quantile = policy.quantile
         self._deviation = NormalDist().inv_cdf(quantile)
         self.together = False
-        self._run, self._scaled = Sketch(quantile), Sketch(quantile)
+        self._run = Sketch(quantile)
+        self._size = 0.0
+        self._scaled: Sketch | None = None
+        """By the byte, once there are inputs of several sizes."""
+        self._limits: dict[tuple[int, bool, bool], float] = {}
+        """After how long which kinds of invocations are late, by what is known now."""
         self._ways = {cold: Sketch(quantile) for cold in (False, True)}
         self._marked, self._gaps = Sketch(quantile), Sketch(quantile)
 
     def ran(self, entry: Flight, calls: int, seconds: float) -> None:
         """Learn that calls of an invocation kept a worker busy for so long, each."""
-        self._run.add(seconds, calls)
-        if entry.size:
-            self._scaled.add(seconds / entry.size, calls)
+        if self._scaled is not None:
+            if entry.size:
+                self._scaled.add(seconds / entry.size, calls)
+        elif entry.size != self._size:
+            if self._size and entry.size:
+                self._scaled = self._run.times(1.0 / self._size)
+                self._scaled.add(seconds / entry.size, calls)
+            self._size = entry.size
+        if self._run.add(seconds, calls):
+            self._limits.clear()
 
     def came(self, seconds: float, *, cold: bool) -> None:
         """Learn what an invocation took apart from its calls, and whether by a new worker."""
-        self._ways[cold].add(seconds)
+        if self._ways[cold].add(seconds):
+            self._limits.clear()
 
     def reckon_with(self, above: int) -> None:
         """Know how many have not finished that have taken longer than most by now."""
-        for sketch in (self._run, self._scaled, *self._ways.values()):
-            sketch.reckon_with(above)
+        self._run.reckon_with(above)
+        if self._scaled is not None:
+            self._scaled.reckon_with(above)
+        for way in self._ways.values():
+            way.reckon_with(above)
+        self._limits.clear()
 
     def foretold(self, seconds: float) -> None:
         """Learn what a call will have taken, going by its own progress."""
-        self._marked.add(seconds)
+        if self._marked.add(seconds):
+            self._limits.clear()
 
     def heard(self, seconds: float) -> None:
         """Learn after how long a call told of its progress, since it did so before."""
@@ -86,6 +106,13 @@ class Speed:
 
     def late(self, entry: Flight) -> float:
         """Return after how many seconds an invocation is late."""
+        kind = entry.left, entry.cold, entry.begun
+        limit = self._limits.get(kind)
+        if limit is None or self._scaled is not None:
+            limit = self._limits[kind] = self._late(entry)
+        return limit
+
+    def _late(self, entry: Flight) -> float:
         way, calls = self._way(entry), self._calls(entry)
         run = calls * self._each(entry, high=False)
         spread = calls * self._each(entry, high=True) - run
@@ -157,7 +184,8 @@ class Speed:
         if not run.count:
             return self._marked.median
         if (
-            entry.size
+            scaled is not None
+            and entry.size
             and scaled.count == run.count
             and scaled.high * run.median < _PLAINLY * scaled.median * run.high
         ):
