@@ -103,11 +103,15 @@ class Dispatcher(Receiving):
     def _pump(self) -> None:
         self._pumping, self._in_pump = False, True
         try:
-            self._launch_all()
+            if self._launch_all():
+                self._launch_copies()
+            if self._admission.waits or self._late:
+                self._pump_when_open()
         finally:
             self._in_pump = False
 
-    def _launch_all(self) -> None:
+    def _launch_all(self) -> bool:
+        """Launch what there is room for; return whether nothing is left to launch."""
         admission, backend = self._admission, self.backend
         full: set[bool] = set()
         unread: list[Run] = []
@@ -132,13 +136,9 @@ class Dispatcher(Receiving):
             self._launch(run, batch)
             if not run.has_more:
                 admission.rest(run)
-        else:
-            if not unread:
-                self._launch_copies()
-        for run in unread:
-            admission.wake(run)
-        if admission.waits or self._late:
-            self._pump_when_open()
+        for waiting in unread:
+            admission.wake(waiting)
+        return run is None and not unread
 
     def _launch_copies(self) -> None:
         """Use what room is left, with nothing else to launch, for calls that take too long."""

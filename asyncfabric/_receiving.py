@@ -151,8 +151,7 @@ class Receiving:
             return
         due = self.now() + after if after else None
         self._take_back(flight, entry, positions, due, alone=alone)
-        if after:
-            entry.run.set_alarm()
+        entry.run.set_alarm()
         entry.run.check()
         self._room_came_free(entry.run)
 
@@ -202,6 +201,7 @@ class Receiving:
         if self.observers:
             self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
         self._take_back(flight, entry, None)
+        run.set_alarm()
         run.check()
         self._room_came_free(run)
 
@@ -262,10 +262,10 @@ class Receiving:
         flight.left -= count
         if not self._bounded:
             self._admission.landed(count)
-        if not flight.left:
+        # What comes later of an invocation that has landed must not free its room once more.
+        if not flight.left and self._flights.pop(number, None) is not None:
             if self._bounded:
                 self._admission.landed(1)
-            self._flights.pop(number, None)
             if self._landing is not None:
                 self._landing.set()
 

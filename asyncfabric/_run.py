@@ -149,6 +149,7 @@ class Run:
         """Know how far a call is."""
         if self.fan_out.progressed(flight, position, fraction, self.dispatcher.now()):
             self.dispatcher.copy(self)
+        self.set_alarm()
 
     def set_alarm(self) -> None:
         """Come back when the next delayed call falls due, or an invocation may be late."""
@@ -259,9 +260,9 @@ class Run:
             chance=self.dispatcher.random.random(),
             record=record,
         )
+        self.set_alarm()
         if blocks is None:
             return
-        self.set_alarm()
         repeated = not blocks and fan_out.failure(index) is None
         # What has no record, the call itself can't tell; an input that can't be sent is no attempt.
         if repeated or (record is None and (ran or retryable)):

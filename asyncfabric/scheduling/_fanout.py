@@ -312,6 +312,8 @@ class FanOut(UnderWay):
         self._unfinished += self._queue.empty()
         self.flights.clear()
         self.in_flight = 0
+        if self._late is not None:
+            self._late.forget()
         return flights
 
     def revive(self, undelivered: list[Block]) -> list[Block]:

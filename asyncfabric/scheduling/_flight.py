@@ -40,6 +40,7 @@ class Flight:
         size: bytes of input of a call, on average; 0 where that is not known.
         state: whether it is late.
         mark: the first progress that its present call told of: place, time and share.
+        heard: when the last was told of, and what share it was.
         ends: when it will end, by the progress that was told of; None without any.
     """
 
@@ -51,6 +52,7 @@ class Flight:
         "cold",
         "copy",
         "ends",
+        "heard",
         "launched",
         "left",
         "mark",
@@ -72,6 +74,7 @@ class Flight:
         self.size = 0.0
         self.state = WATCHED
         self.mark: tuple[int, float, float] | None = None
+        self.heard = now, 0.0
         self.ends: float | None = None
         self._states = bytearray(b"\1") * self.left
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _FEW = 64
 """So many entries in vain are not worth clearing away."""
 _LEAST_COPIES = 3
-_HEADROOM = 1.5
-"""Copies are allowed for so many times the share of invocations that were seen late."""
+_HEADROOM = 4.0
+"""Copies are allowed for so many times the share of invocations that were seen late: two for each,
+and some whose lateness is another's bad luck."""
 _FALLEN = 0.9
 _STEP = 1.0 / 64
 """What is looked at too early is looked at again after this share of its expected time."""
@@ -48,18 +49,24 @@ class Late:
         self._measure: float | None = None
         """What the times in the heap were reckoned by."""
         self._found: deque[int] = deque()
-        self._copied: deque[int] = deque()
-        """Late ones with one copy each."""
+        self._again: deque[int] = deque()
+        """Those that were copied just now, to be copied once more if the budget allows it."""
         self._good = 0
         """Invocations that are neither late nor copies."""
-        self._launched = self._landed = self._slow = 0
+        self._launched = self._cold = self._landed = self._slow = 0
+        self._most = 0
+        """Invocations on their way at a time at most, so far."""
+        self._excused = 0.0
+        """Late ones to be expected because workers take long to start."""
 
     # -- what happens ---------------------------------------------------------------------------
 
     def launched(self, flight: int, entry: Flight) -> None:
         """Watch an invocation."""
         self._launched += 1
+        self._most = max(self._most, len(self._flights))
         self.copies += entry.copy
+        self._cold += entry.cold
         self._good += not entry.copy
         self.watch(flight, entry)
 
@@ -69,6 +76,7 @@ class Late:
             self.watch(flight, entry)
         elif not entry.begun:
             self._launched -= 1
+            self._cold -= entry.cold
             self.copies -= entry.copy
 
     def watch(self, flight: int, entry: Flight) -> None:
@@ -85,6 +93,13 @@ class Late:
         """Know that nothing is left of an invocation."""
         if entry.state == WATCHED:
             self._good -= not entry.copy
+
+    def forget(self) -> None:
+        """Know that nothing is on its way any more."""
+        self._heap.clear()
+        self._found.clear()
+        self._again.clear()
+        self._good = 0
 
     def ran(
         self, entry: Flight, calls: int, busy: float, longest: float | None, now: float
@@ -103,8 +118,9 @@ class Late:
     def landed(self, entry: Flight, now: float, *, cold: bool) -> None:
         """Learn that an invocation is over."""
         self._landed += 1
-        if entry.state == WATCHED and self._measure is not None:
-            self._slow += now - entry.since > self._longest(entry)
+        seconds = now - entry.since
+        if seconds > self.policy.least and entry.state == WATCHED and self._measure is not None:
+            self._slow += seconds > self.speed.late(entry)
         self.speed.came(max(0.0, now - entry.launched - entry.busy), cold=cold)
 
     def progressed(self, flight: int, entry: Flight, place: int, share: float, now: float) -> bool:
@@ -113,6 +129,8 @@ class Late:
         Its speed is that from its first mark to the present one: what was before the first may have
         been the start of its worker.
         """
+        self.speed.heard(now - entry.heard[0])
+        entry.heard = now, share
         mark = entry.mark
         if mark is None or mark[0] != place:
             entry.mark, entry.ends = (place, now, share), None
@@ -123,12 +141,13 @@ class Late:
         whole = (now - since) / (share - begun)
         if entry.ends is None:
             self.speed.foretold(whole)
-        left = (1.0 - share) * whole
-        entry.ends = now + left + self.speed.left(entry)
-        if entry.state != WATCHED or not self.speed.foresees(len(self._flights)):
-            return False
-        worth = max(self.policy.least, self.policy.factor * self.speed.usual(entry))
-        late = entry.ends - now > worth
+        left = (1.0 - share) * whole + self.speed.left(entry)
+        entry.ends = now + left
+        late = (
+            entry.state == WATCHED
+            and self.speed.foresees(len(self._flights))
+            and left > max(self.policy.least, self.policy.factor * self.speed.usual(entry))
+        )
         if late:
             self._find(flight, entry)
         return late
@@ -137,10 +156,8 @@ class Late:
 
     def next_due(self) -> float | None:
         """Return when it is worth looking for late ones, or None: nothing can be said yet."""
-        if not self.speed.knows(len(self._flights)):
+        if not self.speed.foresees(len(self._flights)):
             return None
-        if self._copied and self.only_late and self.copies < self.allowed:
-            return 0.0
         measure = self.speed.yardstick
         if self._measure is None or measure < _FALLEN * self._measure:
             self._measure = measure
@@ -152,15 +169,25 @@ class Late:
 
     def look(self, now: float) -> bool:
         """Find those that are late by now; return whether any wait for a copy."""
-        while (due := self.next_due()) is not None and 0.0 < due <= now:
-            _, flight = heappop(self._heap)
-            entry = self._flights[flight]
-            due = self._due(entry)
-            if due <= now:
+        due = self.next_due()
+        candidates: dict[int, Flight] = {}
+        while due is not None and due <= now:
+            flight = heappop(self._heap)[1]
+            candidates[flight] = self._flights[flight]
+            due = self.next_due()
+        if candidates:
+            # Had they finished, the quantiles would be higher.
+            self.speed.reckon_with(len(candidates) + len(self._flights) - self._good)
+        for flight, entry in candidates.items():
+            when = self._due(entry)
+            if when <= now:
                 self._find(flight, entry)
+                if entry.cold:
+                    self._excused = self._cold * self.speed.excuse(entry, now - entry.since)
             else:
-                heappush(self._heap, (max(due, now + _STEP * (due - entry.since)), flight))
-        return bool(self._found) or due == 0.0
+                when = max(when, now + _STEP * (when - entry.since))
+                heappush(self._heap, (when, flight))
+        return bool(self._found)
 
     def take(self, now: float) -> int | None:
         """Return an invocation that is late and is to be copied now, or None."""
@@ -173,27 +200,23 @@ class Late:
                 self.watch(flight, entry)  # it has nearly ended while it waited for its copy
                 continue
             entry.state = COPIED
-            self._copied.append(flight)
+            if self.speed.told or 2 * len(self._flights) <= self._most:
+                # Calls tell how they get on, so it is certain that it is slow; or the end is near.
+                # Then a copy that turned out slow itself would hold everything up.
+                self._again.append(flight)
             return flight
-        while self._copied and self.only_late and self.copies < self.allowed:
-            flight = self._copied.popleft()
+        while self._again and self.copies < self.allowed:
+            flight = self._again.popleft()
             if flight in self._flights:
                 return flight
+        self._again.clear()
         return None
-
-    @property
-    def only_late(self) -> bool:
-        """Whether little else is left to wait for than what is late.
-
-        Then a copy that turns out slow itself would hold everything up, so there are two.
-        """
-        return 2 * self._good <= len(self._flights)
 
     @property
     def allowed(self) -> int:
         """How many copies may be launched in all."""
         seen = max(1, self._landed + len(self._found))
-        share = min(self.policy.share, _HEADROOM * self._slow / seen)
+        share = min(self.policy.share, _HEADROOM * (self._slow - self._excused) / seen)
         return max(_LEAST_COPIES, int(share * self._launched))
 
     def _find(self, flight: int, entry: Flight) -> None:
@@ -202,14 +225,19 @@ class Late:
         self._slow += 1
         self._found.append(flight)
 
-    def _longest(self, entry: Flight) -> float:
-        return max(self.policy.least, self.policy.factor * self.speed.high(entry))
-
     def _due(self, entry: Flight) -> float:
-        due = entry.since + self._longest(entry)
+        due = entry.since + max(self.policy.least, self.speed.late(entry))
         if entry.ends is not None:
             due = max(due, entry.since + self.policy.factor * (entry.ends - entry.since))
-        return due
+        if not self.speed.told:
+            return due
+        heard, share = entry.heard
+        silence = self.speed.silence(entry, share)
+        return (
+            due
+            if silence is None
+            else min(due, max(heard, entry.since) + max(self.policy.least, silence))
+        )
 
     def _order(self) -> None:
         self._heap = [

@@ -52,7 +52,9 @@ _CATALOGUE = (
             ),
             Way("transport", "the thin transport alone, by callbacks: no Fabric, no results"),
             Way("hedge", "fabric.map on the simulated cloud, hedge=Hedge(): the default"),
-            Way("heartbeats", "the same; each call reports its progress at every 20th of its work"),
+            Way(
+                "heartbeats", "the same; each call reports its progress at every tenth of its work"
+            ),
             Way("no-hedge", "the same with hedge=None and no reports"),
             Way("simulated-map", "fabric.map on the simulated cloud: driver and simulation"),
             Way("decisions", "the state machines alone, told of launches and answers in a loop"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asyncfabric import Hedge
     from asyncfabric.testing import Profile
 
-HEARTBEATS = 20
+HEARTBEATS = 10
 """Reports of progress in each call that makes any."""
 
 

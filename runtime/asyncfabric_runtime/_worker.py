@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._capture import Tee
@@ -24,8 +25,9 @@ from ._context import become_worker, running_transcript
 from ._envelope import PYTHON, Envelope
 from ._invocation import Invocation
 from ._process import Process
+from ._progress import Progress
 from ._stream import FrameStream
-from ._wire import HELLO, READY, RECALL, RETURNED, load_head, pack
+from ._wire import HELLO, PROGRESS, READY, RECALL, RETURNED, load_head, pack
 
 if TYPE_CHECKING:
     import asyncio
@@ -114,7 +116,11 @@ class LocalWorker:
             invocation = Invocation(envelope, self._process)
             self._active[envelope.flight] = invocation
         invocation.page = self._page
+        invocation.on_progress = Progress(partial(self._report, envelope.flight))
         return invocation
+
+    def _report(self, flight: int, position: int, fraction: float) -> None:
+        self._send(pack(PROGRESS, (flight, position, fraction)))
 
     def _run(self, invocation: Invocation) -> None:
         if invocation.plan.timeout is None:

@@ -11,9 +11,12 @@ from hypothesis.stateful import (
     rule,
 )
 
-from asyncfabric.scheduling import Batch, Block, FanOut, Pace, Retry
+from asyncfabric.scheduling import Batch, Block, FanOut, Hedge, Pace, Retry
 
 QUEUED, DELAYED, FLYING, SETTLED, DROPPED = "queued", "delayed", "flying", "settled", "dropped"
+
+
+EAGER = Hedge(quantile=0.6, margin=0.0, factor=1.0, share=1.0, least=0.0)
 
 
 class UserError(Exception):
@@ -30,6 +33,7 @@ class FanOutModel(RuleBasedStateMachine):
         bound=st.one_of(st.none(), st.integers(1, 12)),
         attempts=st.integers(1, 3),
         idempotent=st.booleans(),
+        hedge=st.sampled_from([EAGER, None]),
     )
     def begin(
         self,
@@ -39,16 +43,21 @@ class FanOutModel(RuleBasedStateMachine):
         bound: int | None,
         attempts: int,
         idempotent: bool,
+        hedge: Hedge | None,
     ) -> None:
         self.fan_out = FanOut(
             Pace(),
             lanes=2,
             chunksize=chunksize,
             retry=Retry(attempts=attempts, on=(UserError,)),
+            hedge=hedge,
             idempotent=idempotent,
             ordered=ordered,
             fail_fast=fail_fast,
         )
+        if self.fan_out._late is not None:
+            # As if it had seen a lot, so that what is late is known from the start.
+            self.fan_out._late.speed._run.add(0.1, 1000)
         self.fan_out.bound = bound
         self.chunksize, self.bound = chunksize, bound
         self.most_attempts, self.idempotent = attempts, idempotent
@@ -61,8 +70,12 @@ class FanOutModel(RuleBasedStateMachine):
         self.due: dict[int, float] = {}
         self.flights: dict[int, Batch] = {}
         self.places: dict[int, dict[int, int]] = {}  # flight -> position -> index, not settled
-        self.held: set[int] = set()  # calls answered and not settled
+        self.held: set[tuple[int, int]] = set()  # flight, call: answered and not settled
+        self.ever: dict[int, int] = {}  # call -> flights that ever had it, for those with copies
+        self.copies_allowed = hedge is not None and idempotent
+        self.copies = 0
         self.last_flight = 0
+        self.lost: list[tuple[int, int]] = []
         self.executions = 0  # of calls that were launched, and didn't come back
         self.failed: set[int] = set()
         self.halted_at: int | None = None
@@ -130,6 +143,9 @@ class FanOutModel(RuleBasedStateMachine):
         assert set(batch.indices) <= ready
         assert batch.indices[0] == min(ready)
         assert not batch.alone or len(batch.inputs) == 1
+        self.take_off(batch, None)
+
+    def take_off(self, batch: Batch, copy_of: int | None) -> None:
         self.last_flight += 1
         for position, index in enumerate(batch.indices):
             assert batch.inputs[position] == 10 * index
@@ -137,15 +153,58 @@ class FanOutModel(RuleBasedStateMachine):
             self.state[index] = FLYING
         self.flights[self.last_flight] = batch
         self.places[self.last_flight] = dict(enumerate(batch.indices))
-        self.fan_out.launched(self.last_flight, batch)
+        self.fan_out.launched(self.last_flight, batch, self.now, copy_of=copy_of)
         self.executions += len(batch.inputs)
+
+    @precondition(lambda self: self.flights)
+    @rule(most=st.one_of(st.none(), st.integers(1, 3)), seconds=st.sampled_from([0.0, 0.5, 5.0]))
+    def copy(self, most: int | None, seconds: float) -> None:
+        """Time passes; some calls are late, and get a copy each."""
+        self.now += seconds
+        self.fan_out.look(self.now)
+        found = self.fan_out.copy(self.now, most)
+        if found is None:
+            return
+        assert self.copies_allowed
+        original, batch = found
+        here = set(self.places[original].values())
+        for index in batch.indices:
+            assert index in here
+            assert (original, index) not in self.held
+            assert self.halted_at is None or index < self.halted_at
+            self.ever[index] = self.ever.get(index, 1) + 1
+            assert self.ever[index] <= EAGER.copies
+        self.copies += 1
+        assert self.copies <= max(3, self.last_flight)
+        self.take_off(batch, original)
+
+    def carriers(self, index: int) -> list[int]:
+        return [flight for flight, here in self.places.items() if index in here.values()]
 
     def land(self, flight: int, position: int) -> int:
         index = self.places[flight].pop(position)
-        self.held.discard(index)
+        self.held.discard((flight, index))
         if not self.places[flight]:
             del self.places[flight], self.flights[flight]
         return index
+
+    def settle(self, flight: int, position: int) -> int:
+        """Land a call, and its copies elsewhere: they have lost."""
+        index = self.land(flight, position)
+        self.ever.pop(index, None)
+        for other in self.carriers(index):
+            (place,) = [place for place, each in self.places[other].items() if each == index]
+            self.land(other, place)
+            self.lost.append((other, place))
+        return index
+
+    def check_losers(self) -> None:
+        """See that those are recalled that have lost, whole invocations where nothing is left."""
+        told = self.fan_out.losers()
+        assert [flight for flight, _ in told] == [flight for flight, _ in self.lost]
+        for (flight, position), (_, place) in zip(told, self.lost, strict=True):
+            assert position == place or (position is None and flight not in self.flights)
+        self.lost.clear()
 
     # -- the consumer
 

@@ -49,12 +49,14 @@ class FanOutMachine(FanOutModel):
         record = object()
         values = [-self.flights[flight].indices[position] for position in positions]
         wanted = [position for position in positions if position in self.places[flight]]
+        self.fan_out.ran(flight, len(positions), 0.1 * len(positions), 0, self.now, final=False)
         blocks = self.fan_out.succeeded(flight, positions, values, record)
         for block in blocks:
             if block.record is record:  # not one that had waited
                 assert values[block.offset : block.offset + len(block)] == block.values
         for position in wanted:
-            self.state[self.land(flight, position)] = SETTLED
+            self.state[self.settle(flight, position)] = SETTLED
+        self.check_losers()
         self.buffer.extend(blocks)
 
     @precondition(lambda self: self.flights)
@@ -64,7 +66,7 @@ class FanOutMachine(FanOutModel):
         positions = self.some(data, flight)
         self.fan_out.answered(flight, positions)
         here = self.places[flight]
-        self.held.update(here[position] for position in positions if position in here)
+        self.held.update((flight, here[place]) for place in positions if place in here)
 
     @precondition(lambda self: self.flights)
     @rule(
@@ -95,13 +97,18 @@ class FanOutMachine(FanOutModel):
             now=self.now,
             chance=chance,
         )
-        self.buffer.extend(blocks)
+        self.buffer.extend(blocks or [])
         if position not in self.places.get(flight, {}):
             assert blocks == []
             assert known is None
             return
         index = self.land(flight, position)
         assert known == (index, 10 * index, self.attempt[index])
+        if self.carriers(index):
+            assert blocks is None
+            return
+        assert blocks is not None
+        self.ever.pop(index, None)
         again = self.attempt[index] < self.most_attempts and (self.idempotent or not ran)
         if again and (retryable or listed):
             assert blocks == []
@@ -126,12 +133,20 @@ class FanOutMachine(FanOutModel):
         wanted = [
             position
             for position in (list(here) if positions is None else positions)
-            if position in here and here[position] not in self.held
+            if position in here and (flight, here[position]) not in self.held
         ]
         assert self.fan_out.returned(flight, positions) == len(wanted)
-        self.executions -= len(wanted)
-        for position in wanted:
-            self.state[self.land(flight, position)] = QUEUED
+        self.come_back(flight, wanted)
+
+    def come_back(self, flight: int, positions: list[int]) -> None:
+        self.executions -= len(positions)
+        for position in positions:
+            index = self.land(flight, position)
+            if self.carriers(index):
+                self.ever[index] -= 1
+            else:
+                self.ever.pop(index, None)
+                self.state[index] = QUEUED
 
     @precondition(lambda self: self.flights)
     @rule(data=st.data())
@@ -140,16 +155,14 @@ class FanOutMachine(FanOutModel):
         flight = self.flight(data)
         open_ = self.fan_out.flights.open_positions(flight)
         here = self.places[flight]
-        assert open_ == [place for place in sorted(here) if here[place] not in self.held]
+        assert open_ == [place for place in sorted(here) if (flight, here[place]) not in self.held]
         if open_:
             running = data.draw(st.sampled_from(open_))
             self._fail(flight, running, retryable=True, listed=False, ran=True, chance=0.5)
         if flight in self.flights:
-            back = [place for place, index in here.items() if index not in self.held]
+            back = [place for place, index in here.items() if (flight, index) not in self.held]
             assert self.fan_out.returned(flight, None) == len(back)
-            self.executions -= len(back)
-            for place in back:
-                self.state[self.land(flight, place)] = QUEUED
+            self.come_back(flight, back)
 
     # -- time and changes of mind
 
@@ -171,7 +184,8 @@ class FanOutMachine(FanOutModel):
         self.fan_out.delivered += 1  # as the shell does
         if self.state[index] == FLYING:
             assert place is not None
-            assert self.land(*place) == index
+            assert self.settle(*place) == index
+            self.check_losers()
         else:
             assert place is None
         self.due.pop(index, None)
@@ -204,6 +218,7 @@ class FanOutMachine(FanOutModel):
         self.flights.clear()
         self.places.clear()
         self.held.clear()
+        self.ever.clear()
         self.due.clear()
         unfinished = self.input_open or QUEUED in self.state
         assert self.fan_out.unfinished == unfinished
@@ -243,11 +258,14 @@ class FanOutMachine(FanOutModel):
             assert rounds <= 10 + 2 * len(self.state), "it never ends"
             self.launch(None)
             for flight in list(self.flights):
+                if flight not in self.flights:
+                    continue  # a copy, settled by now
                 size = len(self.flights[flight].inputs)
                 values: list[Any] = [-index for index in self.flights[flight].indices]
                 self.buffer.extend(self.fan_out.succeeded(flight, range(size), values, None))
                 for position in list(self.places[flight]):
-                    self.state[self.land(flight, position)] = SETTLED
+                    self.state[self.settle(flight, position)] = SETTLED
+                self.check_losers()
             self.counts()
         self.consume(len(self.state))
         assert not self.buffer

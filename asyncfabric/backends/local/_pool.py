@@ -238,6 +238,11 @@ class LocalBackend:
         if self._receiver is not None:
             self._receiver.on_returned(flight, positions)
 
+    def on_progress(self, flight: int, position: int, fraction: float) -> None:
+        """Pass a call's progress on."""
+        if self._receiver is not None:
+            self._receiver.on_progress(flight, position, fraction)
+
     # -- stopping -------------------------------------------------------------------------------
 
     def recall(self, flight: int, positions: Collection[int] | None) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncfabric_runtime import Outcome
 from asyncfabric_runtime._invocation import LOADING, WAITING
-from asyncfabric_runtime._wire import HELLO, OUTCOME, READY, RECALL, RETURNED, load_head, pack
+from asyncfabric_runtime._wire import (
+    HELLO,
+    OUTCOME,
+    PROGRESS,
+    READY,
+    RECALL,
+    RETURNED,
+    load_head,
+    pack,
+)
 
 from ._channel import Channel
 
@@ -55,6 +64,10 @@ class Pool(Protocol):
 
     def on_returned(self, flight: int, positions: list[int] | None) -> None:
         """Take back calls that did not run."""
+        ...
+
+    def on_progress(self, flight: int, position: int, fraction: float) -> None:
+        """Know how far a running call is."""
         ...
 
 
@@ -163,6 +176,8 @@ class Worker:
             if not self.loads:
                 self.stalled = False  # all was taken back: no answer will come to say so
             self._pool.on_returned(flight, positions)
+        elif kind == PROGRESS:
+            self._pool.on_progress(*load_head(segments[0]))
         elif kind == READY:
             self.ready = True
             self._pool.on_ready()

@@ -25,12 +25,21 @@ class NothingLeftError(RuntimeError):
     """The program waits for what can't come any more: no timer is set, and nothing is ready."""
 
 
+class SpinningError(RuntimeError):
+    """The program keeps itself busy without any time passing."""
+
+
+MOST_PASSES = 1_000_000
+"""Passes of the loop in one instant: a program that needs more goes round in circles."""
+
+
 class _Selector(SelectSelector):
     """Waits for nothing; moves the clock instead."""
 
     def __init__(self, now: float) -> None:
         super().__init__()
         self.now = now
+        self._passes = 0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # noqa: ANN401
         if len(self.get_map()) >= _OWN_PIPE:
@@ -49,6 +58,16 @@ class _Selector(SelectSelector):
             )
         if timeout > 0:
             self.now += timeout
+            self._passes = 0
+            return []
+        self._passes += 1
+        if self._passes > MOST_PASSES:
+            self._passes = 0  # what is cancelled now has to end, too
+            raise SpinningError(
+                f"the simulated program has been through {MOST_PASSES:,} passes of its loop at "
+                f"{self.now!r} s without any time passing; look for a timer that is set again for "
+                "a time that has come, or for asyncio.sleep(0) in a loop that waits for something"
+            )
         return []
 
 

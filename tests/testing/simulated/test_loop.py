@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from asyncfabric.testing._simulated._loop import NothingLeftError, VirtualLoop
+from asyncfabric.testing._simulated._loop import NothingLeftError, SpinningError, VirtualLoop
 
 T = TypeVar("T")
 
@@ -87,6 +87,21 @@ def test_what_never_comes_is_said_at_once() -> None:
         await asyncio.get_running_loop().create_future()
 
     with pytest.raises(NothingLeftError, match="waits for something that never comes"):
+        run(main)
+
+
+def test_going_round_in_circles_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncfabric.testing._simulated._loop.MOST_PASSES", 1000)
+
+    async def main() -> None:
+        await asyncio.sleep(1.0)
+        for _ in range(900):
+            await asyncio.sleep(0)
+        await asyncio.sleep(1.0)
+        while True:  # noqa: ASYNC110 - this is what is to be found
+            await asyncio.sleep(0)
+
+    with pytest.raises(SpinningError, match=r"at 2\.0 s without any time passing"):
         run(main)
 
 
