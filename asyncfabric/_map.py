@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from .scheduling import Block
 
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
+
+_CLOSED_EARLY = (
+    "this map was closed, or its Fabric was, before it was finished; keep the Fabric open for as "
+    "long as its maps are used"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,7 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
         if buffer.error is not None:
             raise buffer.error
         if run.fan_out.unfinished:
-            msg = "this map was closed, or its Fabric was, before it was finished"
-            raise RuntimeError(msg)
+            raise RuntimeError(_CLOSED_EARLY)
         assert buffer.results is not None  # noqa: S101 - collect() has made them
         return buffer.results
 
@@ -173,7 +176,11 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
                 if buffer.ended:
                     if buffer.error is not None:
                         error, buffer.error = buffer.error, None
+                        self._raised = True
                         raise error
+                    if fan_out.unfinished and not self._closed:
+                        # Its end would be taken for that of the results.
+                        raise RuntimeError(_CLOSED_EARLY)
                     raise StopAsyncIteration
                 await buffer.wait()
             block = self._block = buffer.blocks.popleft()
@@ -248,7 +255,8 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
     async def aclose(self) -> None:
         """Stop: launch nothing more, cancel what runs, read no further input and close it.
 
-        Raises what an asynchronous input raises when it is closed.
+        Whoever iterates over it comes to the end, as with a generator; whoever awaits it gets a
+        `RuntimeError`. Raises what an asynchronous input raises when it is closed.
         """
         self._closed = True
         self._begin = None

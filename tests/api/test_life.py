@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 import asyncfabric as af
-from tests.api.until import gone, until, untyped
+from tests.api.until import gone, take, until, untyped
 from tests.api.work import mark_and_wait, mark_and_wait_async, note, noted, pid, square
 
 LOCAL = "local://?processes=2"
@@ -153,6 +153,42 @@ async def _never() -> AsyncIterator[int]:
 
 async def _wait(mapped: "af.Map[int]") -> list[int]:
     return await mapped
+
+
+@pytest.mark.parametrize("way", ["ordered", "as completed", "calls"])
+@pytest.mark.parametrize("backend", [LOCAL, "inline://"])
+async def test_closing_does_not_look_like_the_end_of_a_stream(backend: str, way: str) -> None:
+    fabric = af.Fabric(backend)
+    taken: list[Any] = []
+    stream = fabric.map(square, _never(), ordered=way == "ordered")
+    calls = af.as_completed(stream) if way == "calls" else stream
+    task = asyncio.ensure_future(take(calls, taken))
+    await until(lambda: taken)
+    await fabric.aclose()
+    with pytest.raises(RuntimeError, match="before it was finished"):
+        await task
+    assert len(taken) == 1
+
+
+async def test_results_at_hand_are_delivered_after_closing() -> None:
+    async with af.Fabric("inline://") as fabric:
+        whole = fabric.map(square, range(5)).start()
+        half = fabric.map(square, _never()).start()
+        await until(lambda: whole.stats.finished == 5 and half.stats.finished == 1)
+    assert [x async for x in whole] == [0, 1, 4, 9, 16]
+    assert await anext(half) == 1
+    with pytest.raises(RuntimeError, match="before it was finished"):
+        await anext(half)
+
+
+async def test_a_stream_that_is_closed_itself_ends() -> None:
+    async with af.Fabric("inline://") as fabric:
+        taken: list[Any] = []
+        stream = fabric.map(square, _never())
+        task = asyncio.ensure_future(take(stream, taken))
+        await until(lambda: taken)
+        await stream.aclose()
+        await task
 
 
 @pytest.mark.parametrize("backend", [LOCAL, "inline://"])
