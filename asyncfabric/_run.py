@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _NO_PLAN = Plan(job="", function="")
 _NONE_BAD: Mapping[int, Exception] = {}
+_EARLY = 1e-3
+"""Seconds that a loop's timers may ring too soon: asyncio by a clock's tick, uvloop by rounding."""
 
 
 class Delivery(Protocol):
@@ -160,7 +162,8 @@ class Run:
             self._alarm.cancel()
         # Kept here, since uvloop's handle doesn't know it where the time has come already.
         self._alarm_due = due
-        self._alarm = self.loop.call_at(due, self._alarmed)
+        # Before its time nothing would be found due, and the alarm be set again for that time.
+        self._alarm = self.loop.call_at(due + _EARLY, self._alarmed)
 
     def _alarmed(self) -> None:
         self._alarm = None

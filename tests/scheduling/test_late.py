@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfabric.scheduling import FanOut, Hedge, Pace
+from asyncfabric.scheduling import Block, FanOut, Hedge, Pace
 from asyncfabric.scheduling._sketch import Sketch
 
 INSTANT = Hedge(least=0.0)
@@ -146,17 +146,20 @@ def test_a_copy_that_fails_settles_nothing() -> None:
     workers.copy()
     error = ValueError("no")
     fan_out = workers.fan_out
-    arguments = {"retryable": True, "now": workers.now, "chance": 0.5}
-    assert fan_out.failed(workers.last, 0, error, **arguments) is None  # type: ignore[arg-type]
+
+    def fails(flight: int) -> list[Block] | None:
+        return fan_out.failed(flight, 0, error, retryable=True, now=workers.now, chance=0.5)
+
+    assert fails(workers.last) is None
     assert not fan_out.has_delayed
-    blocks = fan_out.failed(flights[-1], 0, error, **arguments)  # type: ignore[arg-type]
+    blocks = fails(flights[-1])
     assert blocks is not None
     assert blocks[0].error is error
 
 
-@pytest.mark.parametrize("options", [{"hedge": None}, {"idempotent": False}])
-def test_never_where_it_is_not_wanted(options: dict[str, bool]) -> None:
-    workers = Workers(**{"hedge": INSTANT, **options})  # type: ignore[arg-type]
+@pytest.mark.parametrize(("hedge", "idempotent"), [(None, True), (INSTANT, False)])
+def test_never_where_it_is_not_wanted(hedge: Hedge | None, *, idempotent: bool) -> None:
+    workers = Workers(hedge, idempotent=idempotent)
     flights = workers.launch(20)
     workers.all_but(flights, 1, 1.0)
     workers.now = 1000.0
@@ -251,7 +254,7 @@ def test_progress_tells_who_is_slow() -> None:
     workers.now = 3.5
     for flight in flights[:-2]:
         fan_out.progressed(flight, 0, 0.35, workers.now)
-    originals = set()
+    originals: set[int] = set()
     while (original := workers.copy()) is not None:
         originals.add(original)
     assert flights[-1] in originals
