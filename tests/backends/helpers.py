@@ -5,7 +5,8 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, Literal
 
 import psutil
 
@@ -76,6 +77,9 @@ class Recorder:
         self.returned: list[tuple[int, list[int] | None]] = []
         self.lost: list[tuple[int, list[int] | None, Exception]] = []
         self.broken: list[Exception] = []
+        self.throttled: list[tuple[int, str]] = []
+        self.progress: list[tuple[int, int, float]] = []
+        self.random = Random(0)
         self._news = asyncio.Event()
 
     def on_outcome(self, outcome: Outcome, worker: str, size: int) -> None:
@@ -104,6 +108,21 @@ class Recorder:
         ran: bool = True,
     ) -> None:
         self.lost.append((flight, running, error))
+        self._news.set()
+
+    def on_throttled(
+        self,
+        flight: int,
+        *,
+        scarce: Literal["concurrency", "rate"],
+        retry_after: float | None,
+        error: Exception,
+    ) -> None:
+        self.throttled.append((flight, scarce))
+        self._news.set()
+
+    def on_progress(self, flight: int, position: int, fraction: float) -> None:
+        self.progress.append((flight, position, fraction))
         self._news.set()
 
     def on_refused(self, flight: int, error: Exception) -> None:

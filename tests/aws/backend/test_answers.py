@@ -289,15 +289,11 @@ async def test_a_reserved_concurrency_of_0() -> None:
     ],
     ids=["three", "none", "denied"],
 )
-async def test_what_is_reserved_is_asked_for_once(
-    monkeypatch: pytest.MonkeyPatch, answer: tuple[int, dict[str, object]]
-) -> None:
-    from asyncfabric.scheduling import _concurrency
-
-    monkeypatch.setattr(_concurrency, "GIVE_UP_SECONDS", 0.3)
+async def test_what_is_reserved_is_asked_for_once(answer: tuple[int, dict[str, object]]) -> None:
+    impatient = af.Limit(patience=0.3)
     async with (
         impostor(reserved(answer)) as server,
-        af.Fabric(server.backend, max_concurrency=8) as fabric,
+        af.Fabric(server.backend, max_concurrency=8, limit=impatient) as fabric,
     ):
         with pytest.raises(af.Throttled, match="reserved concurrency is used up"):
             await fabric.map(abs, range(100), chunksize=1)
@@ -306,11 +302,8 @@ async def test_what_is_reserved_is_asked_for_once(
 
 async def test_the_front_refuses_at_0() -> None:
     """It serves nothing but Invoke, so nobody knows why."""
-    from asyncfabric.scheduling import _concurrency
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_concurrency, "GIVE_UP_SECONDS", 0.3)
-        async with cloud(concurrency=4) as (front, fabric):
-            reserve(front, fabric, 0)
-            with pytest.raises(af.Throttled, match="or 0; raise it"):
-                await fabric.map(abs, range(10))
+    impatient = {"limit": af.Limit(patience=0.3)}
+    async with cloud(concurrency=4, options=impatient) as (front, fabric):
+        reserve(front, fabric, 0)
+        with pytest.raises(af.Throttled, match="or 0; raise it"):
+            await fabric.map(abs, range(10))
