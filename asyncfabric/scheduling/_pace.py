@@ -76,8 +76,8 @@ class Pace:
         else:
             self.seconds += _WEIGHT * (each - self.seconds)
             self.result_bytes += _WEIGHT * (size - self.result_bytes)
-        self._measured = min(MOST_CALLS, self._measured + calls)
-        self._chunk = 0
+        self._measured += calls
+        self._chunk = 0 if self.seconds < self._worth else 1
 
     def sent(self, calls: int, input_bytes: int) -> None:
         """Learn how large some inputs, at least one, were."""
@@ -86,7 +86,8 @@ class Pace:
             self.input_bytes = size
         else:
             self.input_bytes += _WEIGHT * (size - self.input_bytes)
-        self._chunk = 0
+        if self._chunk > 1:
+            self._chunk = 0  # and one that is 1 grows with an answer, not before
 
     def _fit(self) -> int:
         chunk = 1

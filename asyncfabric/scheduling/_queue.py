@@ -25,8 +25,11 @@ class Queue:
     def __init__(self) -> None:
         self.read = 0
         """Inputs taken in so far: the index of the next one."""
+        self.next_due: float | None = None
+        """When the next delayed call falls due."""
         # Fresh inputs wait in one list and leave, by slices, from another that is in reverse: no
         # input is moved more than twice, and none is kept after it has left.
+        self._fresh = 0
         self._incoming: list[Any] = []
         self._outgoing: list[Any] = []
         self._again: list[tuple[int, _Returned]] = []
@@ -37,14 +40,13 @@ class Queue:
 
     def __len__(self) -> int:
         """Return the number of calls, dropped ones not counted."""
-        fresh = len(self._incoming) + len(self._outgoing)
-        return fresh + self._again_calls + self._delayed_calls - len(self._dropped)
+        return self._fresh + self._again_calls + self._delayed_calls - len(self._dropped)
 
     @property
     def ready(self) -> int:
         """Calls that can be launched at once: at least so many."""
-        fresh = len(self._incoming) + len(self._outgoing)
-        return max(0, fresh + self._again_calls - len(self._dropped))
+        ready = self._fresh + self._again_calls
+        return max(0, ready - len(self._dropped)) if self._dropped else ready
 
     # -- in -------------------------------------------------------------------------------------
 
@@ -52,11 +54,14 @@ class Queue:
         """Take fresh inputs in."""
         before = len(self._incoming)
         self._incoming.extend(inputs)
-        self.read += len(self._incoming) - before
+        count = len(self._incoming) - before
+        self._fresh += count
+        self.read += count
 
     def offer_one(self, value: object) -> None:
         """Take one fresh input in."""
         self._incoming.append(value)
+        self._fresh += 1
         self.read += 1
 
     def give_back(self, batch: Batch) -> None:
@@ -68,11 +73,7 @@ class Queue:
         """Take calls in that are launched again, when they are due and not before."""
         self._delayed_calls += len(batch.inputs)
         heappush(self._delayed, (due, batch.indices[0], batch))
-
-    @property
-    def next_due(self) -> float | None:
-        """When the next delayed call falls due."""
-        return self._delayed[0][0] if self._delayed else None
+        self.next_due = self._delayed[0][0]
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -81,16 +82,14 @@ class Queue:
 
         With `before`, only calls of lower indices than that.
         """
-        batch: Batch | None
-        while self._delayed and self._delayed[0][0] <= now:
-            batch = heappop(self._delayed)[2]
-            self._delayed_calls -= len(batch.inputs)
-            self.give_back(batch)
+        while self.next_due is not None and self.next_due <= now:
+            due = heappop(self._delayed)[2]
+            self._delayed_calls -= len(due.inputs)
+            self.next_due = self._delayed[0][0] if self._delayed else None
+            self.give_back(due)
         while True:
-            if self._again:
-                batch = self._take_again(most, before)
-            else:
-                batch = self._take_fresh(most, before)
+            take = self._take_again if self._again else self._take_fresh
+            batch = take(most, before)
             if batch is None or not self._dropped:
                 return batch
             left = self._without_dropped(batch)
@@ -128,24 +127,31 @@ class Queue:
         return parts[0] if len(parts) == 1 else merged(parts)
 
     def _take_fresh(self, most: int, before: int | None) -> Batch | None:
-        fresh = len(self._incoming) + len(self._outgoing)
+        fresh = self._fresh
         first = self.read - fresh
         count = min(most, fresh)
         if before is not None:
             count = min(count, before - first)
         if count <= 0:
             return None
+        self._fresh -= count
+        if count == fresh and not self._outgoing:
+            # Just what was read for this invocation.
+            inputs, self._incoming = self._incoming, []
+        else:
+            inputs = self._cut(count)
+        return Batch(range(first, first + count), inputs, 1)
+
+    def _cut(self, count: int) -> list[Any]:
         inputs: list[Any] = []
-        missing = count
-        while missing:
+        while missing := count - len(inputs):
             if not self._outgoing:
                 self._outgoing, self._incoming = self._incoming, self._outgoing
                 self._outgoing.reverse()
             outgoing = self._outgoing
             inputs += outgoing[: -missing - 1 : -1]
             del outgoing[-missing:]
-            missing = count - len(inputs)
-        return Batch(range(first, first + count), inputs, 1)
+        return inputs
 
     def _without_dropped(self, batch: Batch) -> Batch | None:
         dropped = self._dropped
@@ -179,10 +185,12 @@ class Queue:
 
     def clear(self) -> None:
         """Forget everything."""
+        self._fresh = 0
         self._incoming.clear()
         self._outgoing.clear()
         self._again.clear()
         self._again_calls = 0
+        self.next_due = None
         self._delayed.clear()
         self._delayed_calls = 0
         self._dropped.clear()
