@@ -56,7 +56,7 @@ class Launch:
         self._function = function
         self._convention: Convention = convention
         self._shared = dict(shared or {})
-        self._seed = int.from_bytes(os.urandom(16)) if seed is None else seed
+        self._seed = core.bind().random.getrandbits(128) if seed is None else seed
         self._by_reference = by_reference
         self._code: list[Shipped] | None = None
         self._preparing = False
