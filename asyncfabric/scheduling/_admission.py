@@ -74,6 +74,8 @@ class Admission(Generic[F]):
         self._now = 0.0
         self._awake = 0
         self._displaced: F | None = None
+        self._lone: F | None = None
+        """The only one that is awake, if it is known which that is."""
         self._numbers = 0
         self._shares: dict[F, _Share[F]] = {}
         # By virtual time, then by number, so that turns themselves are never compared.
@@ -144,6 +146,7 @@ class Admission(Generic[F]):
         share.virtual = max(share.virtual, self._now)
         self._put_in_place()
         self._awake += 1
+        self._lone = fan_out if self._awake == 1 else None
         self._line_up(fan_out, share)
         return True
 
@@ -154,6 +157,7 @@ class Admission(Generic[F]):
             share.turn.fan_out = None
             share.turn = None
             self._awake -= 1
+            self._lone = None
             if self._displaced is fan_out:
                 self._displaced = None  # and it isn't kept from being collected
 
@@ -172,6 +176,8 @@ class Admission(Generic[F]):
         It stays its turn until it launches or rests. Fan-outs whose kind is among `full` are
         passed over, and lose nothing by it.
         """
+        if self._lone is not None and not full:
+            return self._lone
         best: tuple[float, int, _Turn[F]] | None = None
         for kind, line in self._lines.items():
             if kind in full:
@@ -191,16 +197,16 @@ class Admission(Generic[F]):
         needed.
         """
         self.in_flight += count
-        news = self.in_flight > self._most
-        if news:
-            self._most = self.in_flight
         if self._throttle is not None:
             self._throttle.launched(now)
         share = self._shares.get(fan_out)
         if share is not None:
             self._now = max(self._now, share.virtual)
             self._charge(fan_out, share, work)
-        return news
+        if self.in_flight <= self._most:
+            return False
+        self._most = self.in_flight
+        return True
 
     def landed(self, count: int) -> None:
         """Free the room of what was answered, returned or lost."""

@@ -23,7 +23,8 @@ class Budget:
 
     def earn(self, calls: int) -> None:
         """Know that some calls ended well."""
-        self.left = min(MOST, self.left + SHARE * calls)
+        if self.left < MOST:
+            self.left = min(MOST, self.left + SHARE * calls)
 
     def spend(self) -> bool:
         """Take one repetition, if there is one left."""

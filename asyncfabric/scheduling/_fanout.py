@@ -105,19 +105,19 @@ class FanOut(UnderWay):
             for position in positions:
                 if entry.holds(position):
                     self._outrun(indices[position], flight)
-        for start, stop in entry.runs(positions):
-            first, count = positions[start], stop - start
-            entry.close_run(first, first + count)
-            block = Block(
-                first=indices[first],
-                inputs=inputs if count == len(inputs) else inputs[first : first + count],
-                values=values if count == len(values) else values[start:stop],
-                record=record,
-                offset=start,
-            )
-            blocks += self._order.add(block)
-        self.finished += before - entry.left
-        self._landed(flight, entry, before - entry.left)
+        if entry.is_answered_by(positions):
+            entry.left = 0
+            blocks = self._order.add(Block(indices[0], inputs, values, None, record))
+        else:
+            for start, stop in entry.runs(positions):
+                first, count = positions[start], stop - start
+                entry.close_run(first, first + count)
+                some = inputs[first : first + count]
+                block = Block(indices[first], some, values[start:stop], None, record, start)
+                blocks += self._order.add(block)
+        settled = before - entry.left
+        self.finished += settled
+        self._landed(flight, entry, settled)
         return blocks
 
     def failed(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # what a byte says of a call
 _SETTLED, _OPEN, _ANSWERED = range(3)
+_EACH_OPEN = bytes([_OPEN])
 # what is known of an invocation: nothing bad; it takes too long; there is a copy of it
 WATCHED, LATE, COPIED = range(3)
 
@@ -76,7 +77,7 @@ class Flight:
         self.mark: tuple[int, float, float] | None = None
         self.heard = now, 0.0
         self.ends: float | None = None
-        self._states = bytearray(b"\1") * self.left
+        self._states = bytearray(_EACH_OPEN * self.left)
 
     def holds(self, position: int) -> bool:
         """Tell whether the call at a position is not settled."""
@@ -97,6 +98,13 @@ class Flight:
         """Let go of the calls from one position to before another."""
         self._states[start:stop] = bytes(stop - start)
         self.left -= stop - start
+
+    def is_answered_by(self, positions: Sequence[int]) -> bool:
+        """Tell whether these positions are all of its calls, unsettled, and neighbours by index."""
+        count = len(positions)
+        return count == self.left == len(self._states) and (
+            count == 1 or (isinstance(positions, range) and isinstance(self.batch.indices, range))
+        )
 
     def open_positions(self) -> list[int]:
         """Return the positions of the calls that are not answered."""

@@ -84,7 +84,7 @@ class InOrder:
         if block.first != self._next:
             self._early[block.first] = block
             return []
-        self._next += len(block)
+        self._next += len(block.inputs)
         if not self._early and not self._skips:
             return [block]
         return [block, *self._ready()]

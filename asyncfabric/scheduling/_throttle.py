@@ -17,6 +17,8 @@ BURST_SECONDS = 0.1
 """Launches that were not made are saved up for so long, at the present rate."""
 _NEAR = 0.95
 _WINDOW_SECONDS = 1.0
+_TICK_SECONDS = 0.01
+"""Launches are counted as if they were made at the ticks of a clock."""
 
 
 class Adaptive:
@@ -52,7 +54,7 @@ class Adaptive:
 
     def succeeded(self, used: float) -> None:
         """Know that something was taken, with so much in use."""
-        if 2 * used < self.limit:
+        if self.limit >= self._most or 2 * used < self.limit:
             return  # the limit is not what holds the work back, so this says nothing of it
         if self.limit < self._level:
             limit = min(self.limit + 1.0, self._level)
@@ -130,12 +132,14 @@ class Throttle:
         policy: see `Limit`.
     """
 
-    __slots__ = ("_launches", "_pauses", "_rate", "_seen", "_slots", "_tokens")
+    __slots__ = ("_has_rate", "_launches", "_pauses", "_rate", "_seen", "_slots", "_tokens")
 
     def __init__(self, most: int | None, policy: Limit) -> None:
         start = policy.start if most is None else min(most, policy.start)
         self._slots = Adaptive(float(start), math.inf if most is None else float(most), policy)
         self._rate = Adaptive(math.inf, math.inf, policy)
+        self._has_rate = False
+        """It is known only once something was refused for it."""
         self._pauses = Pauses(policy.patience)
         self._launches = 0.0
         """Launches that were not refused, those of long ago counting less: in all as many as in the
@@ -148,7 +152,7 @@ class Throttle:
         if now < self._pauses.opens:
             return 0
         room = int(self._slots.limit) - in_flight
-        if self._rate.limit < math.inf:
+        if self._has_rate:
             self._pass(now)
             room = min(room, int(self._tokens))
         return max(0, room)
@@ -157,7 +161,7 @@ class Throttle:
         """Return when there may be room without an answer; None if only answers make room."""
         if now < self._pauses.opens:
             return self._pauses.opens
-        if self._rate.limit < math.inf:
+        if self._has_rate:
             self._pass(now)
             if self._tokens < 1.0:
                 # A little more than the difference, so that rounding doesn't ask once again.
@@ -166,9 +170,10 @@ class Throttle:
 
     def launched(self, now: float) -> None:
         """Know that an invocation is on its way."""
-        self._pass(now)
+        if self._has_rate or now - self._seen > _TICK_SECONDS:
+            self._pass(now)
         self._launches += 1.0
-        if self._rate.limit < math.inf:
+        if self._has_rate:
             self._tokens -= 1.0
             self._rate.succeeded(self._launches)
 
@@ -184,6 +189,7 @@ class Throttle:
         self._pass(now)
         self._launches = max(0.0, self._launches - 1.0)
         if scarce == "rate":
+            self._has_rate = True
             self._rate.refused(self._launches / _WINDOW_SECONDS)
             self._tokens = min(self._tokens, 0.0)
         else:
@@ -200,6 +206,6 @@ class Throttle:
         seconds, self._seen = now - self._seen, now
         if seconds > 0:
             self._launches *= math.exp(-seconds / _WINDOW_SECONDS)
-            rate = self._rate.limit
-            if rate < math.inf:
+            if self._has_rate:
+                rate = self._rate.limit
                 self._tokens = min(max(1.0, BURST_SECONDS * rate), self._tokens + seconds * rate)

@@ -106,8 +106,9 @@ class UnderWay(Intake):
 
     def next_due(self) -> float | None:
         """Return when something is to be done: a delayed call to launch, or a late one to copy."""
-        due = self._queue.next_due
-        if self._late is None or self._queue.ready:
+        queue = self._queue
+        due = queue.next_due
+        if self._late is None or queue.ready:
             return due
         late = self._late.next_due()
         return late if due is None else due if late is None else min(due, late)
@@ -162,6 +163,8 @@ class UnderWay(Intake):
 
         None for the place stands for all of the invocation.
         """
+        if not self._losers:
+            return []
         losers, self._losers = self._losers, []
         return losers
 
