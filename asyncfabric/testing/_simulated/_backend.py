@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric.backends._protocol import Traits
-from asyncfabric.backends.aws_lambda._faults import is_worth_another, may_have_run
+from asyncfabric.backends.aws_lambda._faults import is_worth_another, may_have_run, scarce
 from asyncfabric_storage import StorageError
 
 from ._replies import fault_of
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from asyncfabric_storage import ObjectStore
     from asyncfabric_storage._buffers import Buffer
 
+    from ._beats import Mark
     from ._function import SimulatedFunction
-    from ._meter import Mark
     from ._service import Service
 
 LANES = 100
@@ -68,7 +68,8 @@ class SimulatedBackend:
         self._held: dict[int, Work] = {}
         self._receiver: Receiver | None = None
         self._requests = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        # In order: that of a set would go by their addresses, which differ among processes.
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -101,8 +102,8 @@ class SimulatedBackend:
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -194,6 +195,11 @@ class SimulatedBackend:
             outcome.segments = _copies(outcome.segments)
         receiver.on_outcome(outcome, work.worker, weight(outcome.values, outcome.segments))
 
+    def on_duplicate(self, work: Work, outcome: Outcome) -> None:
+        """Pass this answer on, too."""
+        if weight(outcome.values, outcome.segments) <= INLINE_BYTES:
+            self._take(work, outcome)
+
     def on_trouble(self, work: Work, trouble: str) -> None:
         """Tell the driver what its own diagnosis of the reply is."""
         flight, receiver = work.envelope.flight, self._receiver
@@ -207,7 +213,7 @@ class SimulatedBackend:
         if fault.kind == "throttle":
             receiver.on_throttled(
                 flight,
-                scarce="rate" if "Rate" in fault.reason else "concurrency",
+                scarce=scarce(fault),
                 retry_after=fault.retry_after,
                 error=fault.error,
             )

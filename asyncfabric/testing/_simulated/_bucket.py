@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from asyncfabric.testing._admission import Bucket as Allowance
+
+from ._network import network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +23,8 @@ Operation: TypeAlias = Literal["get", "head", "list", "put", "delete"]
 
 _SPLITTING_SECONDS = 600.0
 """A partition that has had more requests than it takes for so long is divided into two."""
+_PAUSE_SECONDS = 60.0
+"""If it has had fewer for so long meanwhile, that begins anew."""
 
 
 class RefusedError(Exception):
@@ -68,7 +73,7 @@ class Bucket:
         half = (profile.write if writes else profile.read).draw(self._latencies) / 2
         self._ledger.requests[operation] += 1
         if isinstance(size, int) and size:
-            await asyncio.sleep(size / profile.bytes_per_second)
+            await self._carry(size)
         if profile.stalls and self._stalls.random() < profile.stalls:
             await asyncio.sleep(profile.stall.draw(self._stalls))
         await asyncio.sleep(half)
@@ -90,12 +95,20 @@ class Bucket:
             raise
         lost = profile.lost > 0 and self._losses.random() < profile.lost
         if callable(size):
-            await asyncio.sleep(size(result) / profile.bytes_per_second)
+            await self._carry(size(result))
         await asyncio.sleep(half)
         if lost:
             self._ledger.refused["lost"] += 1
             raise LostError
         return result
+
+    async def _carry(self, size: int) -> None:
+        """Let a body pass, over a connection and its machine's network."""
+        seconds = size / self._profile.bytes_per_second
+        machine = network.get()
+        if machine is not None:
+            seconds = max(seconds, machine.seconds(size, asyncio.get_running_loop().time()))
+        await asyncio.sleep(seconds)
 
     def _refuse(self, status: int) -> None:
         self._ledger.refused[str(status)] += 1
@@ -108,16 +121,17 @@ class _Partition:
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._allowance = Allowance(rate, rate, 0.0)
-        self._since: float | None = None
+        self._since = self._last = -inf
 
     def admits(self, now: float) -> bool:
         """Take a request in, or refuse it."""
         if self._allowance.take(now):
             return True
-        if self._since is None:
+        if now - self._last > _PAUSE_SECONDS:
             self._since = now
-        elif now - self._since >= _SPLITTING_SECONDS:
-            self._since = None
+        self._last = now
+        if now - self._since >= _SPLITTING_SECONDS:
+            self._last = -inf
             self._rate *= 2
             self._allowance = Allowance(self._rate, self._rate, now)
         return False

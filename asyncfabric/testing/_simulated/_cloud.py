@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from asyncfabric._options import Options
+    from asyncfabric.scheduling import Limit
     from asyncfabric_storage import ObjectStore
 
 T = TypeVar("T")
@@ -143,6 +144,7 @@ class SimulatedCloud:
         reserved: int | None = None,
         max_concurrency: int | None = None,
         max_pending: int | None = None,
+        limit: Limit | None = None,
         **options: Unpack[Options],
     ) -> Fabric:
         """Return a Fabric whose backend and store are this cloud's; for use inside `run`.
@@ -154,6 +156,7 @@ class SimulatedCloud:
             reserved: invocations at once that are set aside for it, if any are.
             max_concurrency: invocations at once at most; 100 by default, as on Lambda.
             max_pending: as in `Fabric`.
+            limit: as in `Fabric`.
             **options: as in `Fabric`.
         """
         service = self._service
@@ -174,6 +177,7 @@ class SimulatedCloud:
             storage=self.store,
             max_concurrency=max_concurrency,
             max_pending=max_pending,
+            limit=limit,
             **options,
         )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from asyncfabric.testing._admission import Bucket
 from asyncfabric_runtime._process import Process
 
+from ._network import Network
+
 if TYPE_CHECKING:
     from ._ledger import FunctionLedger
     from ._profile import Profile
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 class Environment:
     """One execution environment: a process that serves one invocation at a time."""
 
-    __slots__ = ("idle_since", "number", "process")
+    __slots__ = ("idle_since", "network", "number", "process")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, network: Network) -> None:
         self.number = number
+        self.network = network
         self.process = Process()
         self.idle_since = 0.0
 
@@ -49,35 +52,51 @@ class SimulatedFunction:
         self.reserved = reserved
         self.ledger = ledger
         self.running = 0
-        self._idle_seconds = profile.idle_seconds
+        self._profile = profile
         self._ramp = Bucket(profile.environments_at_once, profile.environments_per_second, now)
+        self._requests = 1.0
+        """What is left of a second's requests, as a share of them."""
+        self._seen = now
         self._idle: list[Environment] = []
         self._started = 0
+
+    def admits(self, now: float, concurrency: int) -> bool:
+        """Take a request in, or refuse it: so many a second for so much concurrency."""
+        rate = self._profile.requests_per_environment * concurrency
+        self._requests = min(1.0, self._requests + now - self._seen)
+        self._seen = now
+        if self._requests * rate < 1.0:
+            return False
+        self._requests -= 1.0 / rate
+        return True
 
     def environment(self, now: float) -> Environment | None:
         """Return an idle environment, the one used last, or a new one; None: not so fast."""
         idle = self._idle
         if idle:
-            if now - idle[-1].idle_since <= self._idle_seconds:
+            if self._is_kept(idle[-1], now):
                 return idle.pop()
             idle.clear()
-        if not self._ramp.take(now):
-            return None
+        return self._start() if self._ramp.take(now) else None
+
+    def _start(self) -> Environment:
         self._started += 1
         self.ledger.cold_starts += 1
-        return Environment(self._started)
+        profile = self._profile
+        return Environment(self._started, Network(profile.burst_bytes, profile.bytes_per_second))
+
+    def _is_kept(self, environment: Environment, now: float) -> bool:
+        return now - environment.idle_since <= self._profile.idle_seconds
 
     def idle(self, now: float) -> int:
         """Return how many environments are warm and idle."""
-        return sum(now - each.idle_since <= self._idle_seconds for each in self._idle)
+        return sum(self._is_kept(each, now) for each in self._idle)
 
     def start(self, environments: int, now: float) -> list[Environment]:
         """Start environments until so many are idle, or no more are given; return the new ones."""
         started: list[Environment] = []
         while self.idle(now) < environments and self._ramp.take(now):
-            self._started += 1
-            self.ledger.cold_starts += 1
-            started.append(Environment(self._started))
+            started.append(self._start())
             self.release(started[-1], now)
         return started
 

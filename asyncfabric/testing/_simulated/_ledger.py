@@ -14,22 +14,29 @@ class AttemptRecord:
     Attributes:
         function: the function's name.
         job: which of the simulation's fan-outs, from 1.
+        flight: the driver's number for the invocation.
         indices: the calls that it carried.
+        attempts: for each of them, the number of the attempt, as `current().attempt` has it.
         calls: how many of them were begun.
         copies: how many of them were running elsewhere at the time.
+        asked: when the driver asked for it, in simulated seconds.
         began: when the environment was ready, in simulated seconds.
         ended: when it was free again.
         billed: seconds to be paid, the environment's start included.
-        outcome: "answered", "failed", "lost" or "duplicate".
+        outcome: "answered", "lost", "duplicate", or "failed" and how: "service" (Lambda said so),
+            "gateway" or "worker" (the environment ended).
         slow: how many times longer the environment took.
         cold: it was a new environment.
     """
 
     function: str
     job: int
+    flight: int
     indices: tuple[int, ...]
+    attempts: tuple[int, ...]
     calls: int
     copies: int
+    asked: float
     began: float
     ended: float
     billed: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from asyncfabric_runtime._context import _running
 from asyncfabric_runtime._limit import AttemptExpired
@@ -12,14 +12,6 @@ if TYPE_CHECKING:
     from random import Random
 
 _LEAST_FACTOR = 0.1
-
-
-class Mark(NamedTuple):
-    """A report of progress: seconds from the invocation's begin, which call, how far."""
-
-    seconds: float
-    position: int
-    fraction: float
 
 
 class Meter:
@@ -57,7 +49,8 @@ class Meter:
         """Seconds that all calls have taken so far."""
         self.seconds: dict[int, float] = {}
         """Seconds of each call, by position."""
-        self.marks: list[Mark] = []
+        self.marks: list[tuple[float, int, float]] = []
+        """Reports of progress: seconds from the begin, which call, how far."""
         self.begun = 0
         self._factor = factor
         self._noise = noise
@@ -110,7 +103,17 @@ class Meter:
 
     def mark(self, position: int, fraction: float) -> None:
         """Note that a call has come so far."""
-        self.marks.append(Mark(self.total, position, fraction))
+        self.marks.append((self.total, position, fraction))
+
+    def begun_within(self, seconds: float) -> int:
+        """Return how many plain calls, which follow each other, were begun within so long."""
+        begun = 0
+        for taken in self.seconds.values():
+            if seconds < 0:
+                break
+            begun += 1
+            seconds -= taken
+        return begun
 
 
 def spend(seconds: float) -> None:

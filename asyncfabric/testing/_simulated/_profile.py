@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from math import exp, log
+from dataclasses import dataclass, field, fields, replace
+from math import exp, inf, log
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncfabric._checks import check_count
 from asyncfabric._exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
+    from typing import Self
 
 _P99 = 2.3263478740408408
 """The standard normal distribution's 99th percentile."""
@@ -35,7 +38,7 @@ class Spread:
     p99: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.p50 <= self.p99:
+        if not 0 < self.p50 <= self.p99 < inf:
             raise ConfigurationError(f"{self} is no distribution; give 0 < p50 <= p99, in seconds")
 
     def draw(self, chance: Random) -> float:
@@ -50,6 +53,10 @@ class Uniform:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high < inf:
+            raise ConfigurationError(f"{self} is no distribution; give 0 <= low <= high")
+
     def draw(self, chance: Random) -> float:
         """Return one of them."""
         return chance.uniform(self.low, self.high)
@@ -63,6 +70,12 @@ class Pareto:
     shape: float
     most: float
 
+    def __post_init__(self) -> None:
+        if not (0 < self.least <= self.most < inf and self.shape > 0):
+            raise ConfigurationError(
+                f"{self} is no distribution; give 0 < least <= most and a shape above 0"
+            )
+
     def draw(self, chance: Random) -> float:
         """Return a number of it."""
         return min(self.most, self.least * chance.paretovariate(self.shape))
@@ -75,8 +88,42 @@ HEAVY = Pareto(1.5, 1.5, 10.0)
 NSDI 2013) in jobs without mitigation: eight times the median and more."""
 
 
+class _Changeable:
+    """What has attributes that can be changed, and numbers that must make sense."""
+
+    __slots__ = ()
+
+    def but(self, **changes: Any) -> Self:
+        """Return this profile with some attributes changed.
+
+        Raises `ConfigurationError` for names that there are not and values that make no sense.
+        """
+        this: Any = self
+        known = [each.name for each in fields(this)]
+        for name in changes:
+            if name not in known:
+                what = f"a {type(self).__name__} has no attribute {name!r}"
+                raise ConfigurationError(f"{what}; it has {', '.join(known)}")
+        changed: Self = replace(this, **changes)
+        return changed
+
+    def _check(self, shares: str, amounts: str, limits: str) -> None:
+        """Refuse shares not from 0 to 1, amounts below 0, limits of nothing."""
+        self._check_each(shares, lambda value: 0 <= value <= 1, "a share is between 0 and 1")
+        self._check_each(amounts, lambda value: 0 <= value < inf, "give 0 or more")
+        self._check_each(limits, lambda value: value > 0, "nothing would run; give more than 0")
+
+    def _check_each(self, names: str, makes_sense: Callable[[Any], bool], advice: str) -> None:
+        for name in names.split():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigurationError(f"{name}={value!r} makes no sense; give a number")
+            if not makes_sense(value):
+                raise ConfigurationError(f"{name}={value!r} makes no sense; {advice}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreProfile:
+class StoreProfile(_Changeable):
     """How the object store behaves. Shares are per request, between 0 and 1.
 
     Attributes:
@@ -103,9 +150,41 @@ class StoreProfile:
     reads_per_second: float = 5500.0
     writes_per_second: float = 3500.0
 
+    def __post_init__(self) -> None:
+        self._check(
+            shares="stalls lost conflicts errors",
+            amounts="",
+            limits="bytes_per_second reads_per_second writes_per_second",
+        )
+
+    @classmethod
+    def default(cls) -> StoreProfile:
+        """Return S3 on an ordinary day."""
+        return cls()
+
+    @classmethod
+    def harsh(cls) -> StoreProfile:
+        """Return S3 on a bad day."""
+        return cls(
+            read=Spread(0.040, 0.300),
+            write=Spread(0.080, 0.500),
+            bytes_per_second=40e6,
+            stalls=1e-3,
+            stall=Uniform(1.0, 20.0),
+            lost=1e-2,
+            conflicts=1e-2,
+            errors=1e-2,
+        )
+
+    @classmethod
+    def express(cls) -> StoreProfile:
+        """Return S3 Express One Zone; on a bad day, it is `harsh` with 8 and 40 ms."""
+        fast = Spread(0.005, 0.015)
+        return cls(read=fast, write=fast, reads_per_second=200e3, writes_per_second=100e3)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(_Changeable):
     """How a simulated cloud behaves.
 
     Use one of the constructors and change what matters: `Profile.heavy().but(failures=0)`. Times
@@ -118,6 +197,8 @@ class Profile:
         concurrency: invocations that the account runs at a time; see `SimulatedCloud.concurrency`.
         environments_at_once: new environments that a function is given at once.
         environments_per_second: how fast that allowance comes back.
+        requests_per_environment: requests that a function takes a second, for each invocation that
+            the account, or its reserved share, lets run at a time.
         idle_seconds: how long an unused environment is kept.
         noise: standard deviation of a call's run time, as a share of it.
         slow: share of attempts that find a slow environment.
@@ -130,7 +211,10 @@ class Profile:
         duplicates: share of invocations that run a second time beside the first.
         throttles: share of invocations that are refused although there is room.
         retry_after: what a refusal asks to wait for, in seconds; None: it says nothing.
-        heartbeat: how long a call's report of progress takes to the driver.
+        heartbeat_seconds: a worker sends reports of progress so far apart at least.
+        heartbeat: how long such a report takes to the driver.
+        burst_bytes: what an environment sends and receives as fast as its connections do.
+        bytes_per_second: how fast it does so after that, over all its connections.
         store: how the object store behaves.
     """
 
@@ -139,6 +223,7 @@ class Profile:
     concurrency: int = 1000
     environments_at_once: int = 1000
     environments_per_second: float = 100.0
+    requests_per_environment: float = 10.0
     idle_seconds: float = 600.0
     noise: float = 0.05
     slow: float = 0.02
@@ -150,15 +235,21 @@ class Profile:
     duplicates: float = 1e-4
     throttles: float = 0.0
     retry_after: float | None = None
+    heartbeat_seconds: float = 2.0
     heartbeat: Spread = Spread(0.050, 0.200)
+    burst_bytes: float = 300e6
+    bytes_per_second: float = 75e6
     store: StoreProfile = field(default_factory=StoreProfile)
 
     def __post_init__(self) -> None:
-        shares = (self.slow, self.failures, self.lost, self.lost_silently, self.duplicates)
-        if not all(0 <= share <= 1 for share in (*shares, self.throttles)):
-            raise ConfigurationError(f"{self} makes no sense: shares are between 0 and 1")
-        if min(self.concurrency, self.environments_at_once) < 1:
-            raise ConfigurationError(f"{self} lets nothing run; give a concurrency of at least 1")
+        self._check(
+            shares="slow failures lost lost_silently duplicates throttles",
+            amounts="idle_seconds noise silence heartbeat_seconds burst_bytes"
+            + ("" if self.retry_after is None else " retry_after"),
+            limits="environments_per_second requests_per_environment bytes_per_second",
+        )
+        for name in ("concurrency", "environments_at_once"):
+            check_count(name, getattr(self, name))
 
     @classmethod
     def default(cls) -> Profile:
@@ -179,16 +270,6 @@ class Profile:
     @classmethod
     def harsh(cls) -> Profile:
         """Return a bad day on a new account: everything that goes wrong does, and often."""
-        store = StoreProfile(
-            read=Spread(0.040, 0.300),
-            write=Spread(0.080, 0.500),
-            bytes_per_second=40e6,
-            stalls=1e-3,
-            stall=Uniform(1.0, 20.0),
-            lost=1e-2,
-            conflicts=1e-2,
-            errors=1e-2,
-        )
         return cls(
             overhead=Spread(0.030, 0.300),
             cold_start=Spread(0.700, 3.0),
@@ -201,9 +282,6 @@ class Profile:
             lost_silently=0.25,
             duplicates=1e-2,
             throttles=1e-2,
-            store=store,
+            bytes_per_second=37.5e6,
+            store=StoreProfile.harsh(),
         )
-
-    def but(self, **changes: Any) -> Profile:
-        """Return this profile with some attributes changed."""
-        return replace(self, **changes)

@@ -11,12 +11,15 @@ from asyncfabric.aws.transport._protocol import Reply, Unanswered
 if TYPE_CHECKING:
     from asyncfabric.aws._fault import Fault
 
+CALLER_RATE = "CallerRateLimitExceeded"
+KINDS = ("service", "gateway", "worker")
+"""How invocations fail: Lambda says so, something in between does, or the environment is gone."""
 _REGION = "us-east-1"
 _ENDPOINT = "https://lambda.us-east-1.amazonaws.com"
 
 
 def fault_of(trouble: str, function: str, request: str, *, retry_after: float | None) -> Fault:
-    """Return the fault of a trouble: "throttled REASON", "failed service", "failed worker", "lost".
+    """Return the fault of a trouble: "throttled REASON", "failed KIND" or "lost".
 
     The reply is made as Lambda makes it, and diagnosed by the driver's own code.
     """
@@ -41,6 +44,8 @@ def _reply(trouble: str, request: str, retry_after: float | None) -> Reply | Una
         headers["x-amzn-errortype"] = "ServiceException"
         told = {"Type": "Service", "message": "The service failed."}
         return Reply(500, headers, json.dumps(told).encode())
+    if detail == "gateway":
+        return Reply(502, {}, b"<html>Bad Gateway</html>")
     headers["x-amz-function-error"] = "Unhandled"
     message = f"RequestId: {request} Error: Runtime exited with error: exit status 1"
     told = {"errorType": "Runtime.ExitError", "errorMessage": message}

@@ -9,16 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asyncfabric.testing._admission import CONCURRENCY, RESERVED_CONCURRENCY
+from asyncfabric.testing._admission import (
+    CONCURRENCY,
+    RATE,
+    RESERVED_CONCURRENCY,
+    RESERVED_RATE,
+)
 from asyncfabric_runtime._invocation import Invocation
 from asyncfabric_runtime._outcome import Phases
 from asyncfabric_storage import StorageError
 
+from ._accounts import Accounts, Served
 from ._agenda import Agenda
-from ._ledger import AttemptRecord, Ledger
+from ._beats import Beats
 from ._meter import Meter
+from ._network import network
+from ._replies import CALLER_RATE, KINDS
 from ._work import INLINE_BYTES, weight
 
 if TYPE_CHECKING:
@@ -27,16 +36,16 @@ if TYPE_CHECKING:
     from asyncfabric_runtime import Outcome
     from asyncfabric_storage import ObjectStore
 
+    from ._beats import Mark
     from ._chances import Chances
     from ._function import Environment, SimulatedFunction
     from ._history import History
-    from ._meter import Mark
+    from ._ledger import Ledger
     from ._profile import Profile
     from ._work import Work
 
 FUNCTION_SECONDS = 898.0
 """Lambda's longest timeout, less what a worker leaves for its answer."""
-_MILLISECOND = 1e-3
 
 
 class Service:
@@ -60,14 +69,11 @@ class Service:
         self.peak = 0
         self.set_aside = 0
         self._running_reserved = 0
-        self._ledger = ledger
+        self._accounts = Accounts(ledger, history, loop, record=record)
         self._store = store
-        self._history = history
-        self._record = record
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._resting: asyncio.Event | None = None
-        self._under_way: dict[tuple[int, int], list[int]] = {}
         stream = chances.stream
         self._overheads = stream("overhead")
         self._colds = stream("cold start")
@@ -85,46 +91,37 @@ class Service:
 
     def invoke(self, work: Work) -> None:
         """Take an invocation; its door is told what becomes of it."""
-        function = work.function.ledger
-        function.invocations += 1
-        if self._ledger.first is None:
-            self._ledger.first = self._loop.time()
-        under_way, job, most = self._under_way, work.job, self._ledger.most_copies
-        for index in work.envelope.indices:
-            entry = under_way.get((job, index))
-            if entry is None:
-                entry = under_way[job, index] = [0, 0]
-            else:
-                work.copies += 1
-            entry[0] += 1
-            most = max(most, entry[0])
-        self._ledger.most_copies = most
-        if self._history is not None:
-            self._note(f"launch {work.name} attempt {work.envelope.attempt(0)}")
+        self._accounts.asked(work)
         self.agenda.after(self.profile.overhead.draw(self._overheads), self._arrive, work)
 
     def _arrive(self, work: Work) -> None:
-        profile, function = self.profile, work.function
-        environment: Environment | None = None
-        reason = CONCURRENCY
-        if profile.throttles and self._throttles.random() < profile.throttles:
-            pass
-        elif function.reserved is not None and function.running >= function.reserved:
-            reason = RESERVED_CONCURRENCY
-        elif function.reserved is not None or self.unreserved > 0:
-            environment = function.environment(self._loop.time())
-        if environment is None:
-            function.ledger.throttled += 1
-            self._over(work, "throttled " + reason)
-            work.door.on_trouble(work, "throttled " + reason)
+        found = self._enter(work.function)
+        if isinstance(found, str):
+            work.function.ledger.throttled += 1
+            self._over(work, "throttled " + found)
+            work.door.on_trouble(work, "throttled " + found)
             return
+        profile = self.profile
         duplicate = profile.duplicates > 0 and self._duplicates.random() < profile.duplicates
-        self._serve(work, environment, first=True)
-        if duplicate and function.reserved is None and self.unreserved > 0:
-            other = function.environment(self._loop.time())
-            if other is not None:
-                function.ledger.duplicates += 1
-                self._serve(work, other, first=False)
+        self._serve(work, found, first=True)
+        if duplicate and not isinstance(other := self._enter(work.function), str):
+            self._serve(work, other, first=False)
+
+    def _enter(self, function: SimulatedFunction) -> Environment | str:
+        """Return an environment for an invocation, or the reason why there is none."""
+        profile, now = self.profile, self._loop.time()
+        if profile.throttles and self._throttles.random() < profile.throttles:
+            return self._throttles.choice((CONCURRENCY, RATE, CALLER_RATE))
+        share, reserved = self.concurrency - self.set_aside, function.reserved
+        if reserved is not None:
+            share = reserved
+            if function.running >= reserved:
+                return RESERVED_CONCURRENCY
+        elif self.unreserved <= 0:
+            return CONCURRENCY
+        if not function.admits(now, share):
+            return RATE if reserved is None else RESERVED_RATE
+        return function.environment(now) or CONCURRENCY
 
     def _serve(self, work: Work, environment: Environment, *, first: bool) -> None:
         function = work.function
@@ -133,18 +130,13 @@ class Service:
         function.running += 1
         if function.reserved is not None:
             self._running_reserved += 1
-        function.ledger.served += 1
-        if first:
-            function.ledger.copies += work.copies
         cold = environment.process.invocations == 0
         start = self.profile.cold_start.draw(self._colds) if cold else 0.0
         factor = 1.0
         if self.profile.slow and self._slows.random() < self.profile.slow:
             factor = self.profile.slowness.draw(self._slownesses)
-        served = _Served(work, environment, factor, start, first=first)
-        if self._history is not None:
-            what = "serve" if first else "duplicate"
-            self._note(f"{what} {work.name} on environment {environment.number} x {factor!r}")
+        served = Served(work, environment, factor, start, first=first)
+        self._accounts.served(served)
         if start:
             self.agenda.after(start, self._run, served)
         else:
@@ -168,20 +160,24 @@ class Service:
 
     # -- running --------------------------------------------------------------------------------
 
-    def _run(self, served: _Served) -> None:
-        envelope = served.work.envelope
-        profile, plan = self.profile, envelope.plan
+    def _run(self, served: Served) -> None:
+        work, profile = served.work, self.profile
+        envelope = work.envelope
+        plan = envelope.plan
         served.began = self._loop.time()
         meter = Meter(served.slow, profile.noise, self._noises, plan.timeout, FUNCTION_SECONDS)
         invocation = Invocation(envelope, served.environment.process)
         invocation.limit = meter
         invocation.on_progress = meter.mark
         if first := served.first:
-            served.work.worker = f"environment {served.environment.number}"
+            work.worker = f"environment {served.environment.number}"
+            if plan.is_async:
+                # Its reports are made while the clock runs; those of plain functions all at once.
+                invocation.on_progress = self._beats(served).mark
         if (
             plan.is_async
             or plan.by_reference
-            or (first and served.work.key is not None)
+            or (first and work.key is not None)
             or invocation.needs_fetching()
         ):
             self._start(self._run_here(served, invocation, meter))
@@ -199,6 +195,15 @@ class Service:
         else:
             self._ran(served, outcome, meter, 0.0)
 
+    def _beats(self, served: Served) -> Beats:
+        arrive = partial(self._beat, served.work)
+        served.beats = Beats(self.agenda, self.profile, self._heartbeats, arrive)
+        return served.beats
+
+    def _beat(self, work: Work, mark: Mark) -> None:
+        if not work.answered:
+            work.door.on_mark(work, mark)
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
@@ -208,7 +213,8 @@ class Service:
         self._tasks.discard(task)
         self._check_rest()
 
-    async def _run_here(self, served: _Served, invocation: Invocation, meter: Meter) -> None:
+    async def _run_here(self, served: Served, invocation: Invocation, meter: Meter) -> None:
+        network.set(served.environment.network)
         outcomes: list[Outcome] = []
         began = self._loop.time()
         if served.work.key is not None:
@@ -220,11 +226,12 @@ class Service:
         await self._store_answer(served, outcomes[-1], meter, self._loop.time() - began)
 
     async def _store_answer(
-        self, served: _Served, outcome: Outcome, meter: Meter, waited: float
+        self, served: Served, outcome: Outcome, meter: Meter, waited: float
     ) -> None:
         """Put an answer into the store if it is too large to be carried."""
         work, size = served.work, weight(outcome.values, outcome.segments)
         if size > INLINE_BYTES and served.first:
+            network.set(served.environment.network)
             began = self._loop.time()
             key = f"spill/{work.job}/{work.envelope.flight}.answer"
             try:
@@ -235,53 +242,53 @@ class Service:
             waited += self._loop.time() - began
         self._ran(served, outcome, meter, waited)
 
-    def _ran(self, served: _Served, outcome: Outcome, meter: Meter, waited: float) -> None:
-        profile, agenda, work = self.profile, self.agenda, served.work
+    def _ran(self, served: Served, outcome: Outcome, meter: Meter, waited: float) -> None:
+        profile, agenda, plan = self.profile, self.agenda, served.work.envelope.plan
         seconds, total = meter.seconds, meter.total
         served.calls = len(outcome.positions) + len(outcome.failures)
-        if work.envelope.plan.is_async:
-            run = [waited + seconds.get(position, 0.0) for position in outcome.positions]
-            outcome.phases = Phases()
-        else:
-            run = [seconds.get(position, 0.0) for position in outcome.positions]
-            outcome.phases = Phases(fetch=waited)
-        outcome.run = array("d", run)
+        own = waited if plan.is_async else 0.0
+        outcome.run = array("d", [own + seconds.get(at, 0.0) for at in outcome.positions])
+        outcome.phases = Phases(fetch=waited - own)
         outcome.busy = total
         outcome.peak_memory = 0
         if served.fate != "answered":
             pass
         elif profile.failures and self._failures.random() < profile.failures:
             total *= self._points.random()
-            served.fate = "failed " + self._points.choice(("service", "worker"))
+            served.fate = "failed " + self._points.choice(KINDS)
+            if not plan.is_async:
+                served.calls = meter.begun_within(total)
         elif profile.lost and self._losses.random() < profile.lost:
             served.fate = "lost"
-        if served.first:
-            for mark in meter.marks:
-                if mark.seconds < total:
-                    delay = mark.seconds + profile.heartbeat.draw(self._heartbeats)
-                    agenda.after(delay, self._beat, work, mark)
+        if served.first and meter.marks:
+            beats = self._beats(served)
+            for moment, position, fraction in meter.marks:
+                if moment < total:
+                    agenda.after(moment, beats.mark, position, fraction)
         agenda.after(total, self._end, served, outcome)
-
-    def _beat(self, work: Work, mark: Mark) -> None:
-        if not work.answered:
-            work.door.on_mark(work, mark)
 
     # -- ending ---------------------------------------------------------------------------------
 
-    def _end(self, served: _Served, outcome: Outcome) -> None:
-        work, function, now = served.work, served.work.function, self._loop.time()
-        fate = served.fate
+    def _end(self, served: Served, outcome: Outcome) -> None:
+        work, fate, function = served.work, served.fate, served.work.function
         self.running -= 1
         function.running -= 1
         if function.reserved is not None:
             self._running_reserved -= 1
         if not fate.startswith("failed"):
-            function.release(served.environment, now)
-        self._bill(served, now)
+            function.release(served.environment, self._loop.time())
+        if served.beats is not None:
+            served.beats.over = True
+        self._accounts.billed(served)
         if not served.first:
+            # Whoever asked is answered twice, and has to put up with that.
+            if fate == "answered" and work.result is None:
+                if not work.answered:
+                    self._accounts.answered(work, outcome)
+                work.door.on_duplicate(work, outcome)
             return
         if fate == "answered":
-            self._count(work, outcome, now)
+            self._accounts.answered(work, outcome)
         self._over(work, fate)
         if fate == "answered":
             work.door.on_answer(work, outcome)
@@ -290,60 +297,9 @@ class Service:
         else:
             work.door.on_trouble(work, fate)
 
-    def _bill(self, served: _Served, now: float) -> None:
-        work, ledger = served.work, served.work.function.ledger
-        billed = -(-(now - served.began + served.start) // _MILLISECOND) * _MILLISECOND
-        ledger.billed_seconds += billed
-        ledger.gigabyte_seconds += billed * work.function.memory / 1024
-        ledger.attempts += served.calls
-        fate = served.fate if served.first else "duplicate"
-        if fate.startswith("failed"):
-            ledger.failed += 1
-        elif fate == "lost":
-            ledger.lost += 1
-        if self._record:
-            self._ledger.records.append(
-                AttemptRecord(
-                    function=work.function.name,
-                    job=work.job,
-                    indices=tuple(work.envelope.indices),
-                    calls=served.calls,
-                    copies=work.copies if served.first else 0,
-                    began=served.began,
-                    ended=now,
-                    billed=billed,
-                    outcome=fate,
-                    slow=served.slow,
-                    cold=served.start > 0,
-                )
-            )
-
-    def _count(self, work: Work, outcome: Outcome, now: float) -> None:
-        """Write down the calls that are answered for the first time."""
-        ledger, indices, job = self._ledger, work.envelope.indices, work.job
-        ledger.failures += len(outcome.failures)
-        for position in outcome.positions:
-            entry = self._under_way[job, indices[position]]
-            if not entry[1]:
-                entry[1] = 1
-                ledger.completed.append(now)
-                ledger.last = now
-
     def _over(self, work: Work, fate: str) -> None:
-        """Know that an invocation is not under way any more."""
         work.answered = True
-        under_way, job = self._under_way, work.job
-        for index in work.envelope.indices:
-            entry = under_way[job, index]
-            entry[0] -= 1
-            if not entry[0]:
-                del under_way[job, index]
-        if self._history is not None:
-            self._note(f"{fate} {work.name}")
-
-    def _note(self, text: str) -> None:
-        assert self._history is not None  # noqa: S101 - asked before
-        self._history.lines.append(f"{self._loop.time()!r} {text}")
+        self._accounts.over(work, fate)
 
     async def rest(self) -> None:
         """Wait until nothing is under way any more."""
@@ -354,21 +310,3 @@ class Service:
     def _check_rest(self) -> None:
         if self._resting is not None and not (self.agenda or self._tasks):
             self._resting.set()
-
-
-class _Served:
-    """An invocation in an environment."""
-
-    __slots__ = ("began", "calls", "environment", "fate", "first", "slow", "start", "work")
-
-    def __init__(
-        self, work: Work, environment: Environment, slow: float, start: float, *, first: bool
-    ) -> None:
-        self.work = work
-        self.environment = environment
-        self.slow = slow
-        self.start = start
-        self.first = first
-        self.began = 0.0
-        self.calls = 0
-        self.fate = "answered"

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from asyncfabric_runtime._values import Encoded
     from asyncfabric_storage._buffers import Buffer
 
+    from ._beats import Mark
     from ._function import SimulatedFunction
-    from ._meter import Mark
 
 
 class Door(Protocol):
@@ -21,10 +21,11 @@ class Door(Protocol):
         ...
 
     def on_trouble(self, work: Work, trouble: str) -> None:
-        """Know that there is none, and why.
+        """Know that there is none, and why: "throttled REASON", "failed KIND" or "lost"."""
+        ...
 
-        It is "throttled REASON", "failed service", "failed worker" or "lost".
-        """
+    def on_duplicate(self, work: Work, outcome: Outcome) -> None:
+        """Take the answer of the service's own duplicate, before or after that of the first."""
         ...
 
     def on_mark(self, work: Work, mark: Mark) -> None:
@@ -40,7 +41,8 @@ class Work:
         function: by which function.
         door: who waits for the answer.
         job: the number of its fan-out, from 1.
-        copies: its calls that had another attempt under way at the launch.
+        asked: when it was asked for, in simulated seconds.
+        copies: its calls that had another attempt under way then.
         answered: it has been answered, or refused; nothing more is told.
         key: where in the store its envelope is, if it was too large.
         result: where in the store its answer is, if that was.
@@ -50,6 +52,7 @@ class Work:
 
     __slots__ = (
         "answered",
+        "asked",
         "copies",
         "door",
         "envelope",
@@ -68,6 +71,7 @@ class Work:
         self.function = function
         self.door = door
         self.job = job
+        self.asked = 0.0
         self.copies = 0
         self.answered = False
         self.key: str | None = None

@@ -1,15 +1,18 @@
 """Limits, faults, stragglers, the store, and what they cost."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 
 import asyncfabric as af
+from asyncfabric._dispatch import Dispatcher
 from asyncfabric.testing import Pareto, Profile, SimulatedCloud, Spread, StoreProfile, Uniform
+from asyncfabric_runtime import Outcome
 
-from .programs import CALM, echo, plus, run, two_seconds
+from .programs import CALM, echo, plus, quick, run, total_length, two_seconds
 
 # limits
 
@@ -35,6 +38,70 @@ def test_environments_start_so_fast_and_no_faster() -> None:
     cloud = throttled(CALM.but(environments_at_once=10, environments_per_second=1.0), 400)
     assert cloud.ledger.total.throttled > 0
     assert 10 < cloud.ledger.total.cold_starts <= 10 + cloud.now
+
+
+def reasons(cloud: SimulatedCloud) -> set[str]:
+    lines = str(cloud.history).splitlines()
+    return {line.split()[2] for line in lines if line.split()[1] == "throttled"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "function", "reserved", "reason"),
+    [
+        (CALM.but(concurrency=5), two_seconds, None, "ConcurrentInvocationLimitExceeded"),
+        (CALM.but(environments_at_once=5), two_seconds, None, "ConcurrentInvocationLimitExceeded"),
+        (CALM, two_seconds, 5, "ReservedFunctionConcurrentInvocationLimitExceeded"),
+        (
+            CALM.but(requests_per_environment=0.02),
+            two_seconds,
+            None,
+            "FunctionInvocationRateLimitExceeded",
+        ),
+        (
+            CALM.but(requests_per_environment=0.4),
+            quick,
+            50,
+            "ReservedFunctionInvocationRateLimitExceeded",
+        ),
+    ],
+)
+def test_reasons(
+    profile: Profile, function: Callable[[int], int], reserved: int | None, reason: str
+) -> None:
+    cloud = SimulatedCloud(1, profile, history=True)
+
+    async def use(fabric: af.Fabric) -> None:
+        await fabric.map(function, range(200), chunksize=1)
+
+    run(cloud, use, max_concurrency=50, reserved=reserved)
+    assert reasons(cloud) == {reason}
+
+
+def test_very_short_calls_meet_the_request_rate() -> None:
+    """Ten a second for each invocation at a time, and a second's requests at once."""
+    cloud = SimulatedCloud(1, CALM.but(concurrency=20))
+
+    async def use(fabric: af.Fabric) -> None:
+        await fabric.map(quick, range(2000), chunksize=1)
+
+    run(cloud, use, max_concurrency=20)
+    assert cloud.ledger.total.throttled > 0
+    assert cloud.ledger.total.attempts == 2000
+    assert cloud.ledger.makespan > (2000 - 200) / 200
+
+
+def test_refusals_without_a_reason_of_ones_own_are_of_each_kind() -> None:
+    cloud = SimulatedCloud(1, CALM.but(throttles=0.2), history=True)
+
+    async def use(fabric: af.Fabric) -> None:
+        await fabric.map(two_seconds, range(100), chunksize=1)
+
+    run(cloud, use)
+    assert reasons(cloud) == {
+        "CallerRateLimitExceeded",
+        "ConcurrentInvocationLimitExceeded",
+        "FunctionInvocationRateLimitExceeded",
+    }
 
 
 def test_reserved_concurrency() -> None:
@@ -103,7 +170,11 @@ def test_environments_that_fail() -> None:
     assert 5 < total.failed < 50
     assert total.attempts == 400 + total.failed
     lost = [record for record in cloud.ledger.records if record.outcome.startswith("failed")]
-    assert {record.outcome for record in lost} == {"failed service", "failed worker"}
+    assert {record.outcome for record in lost} == {
+        "failed service",
+        "failed gateway",
+        "failed worker",
+    }
     assert all(record.ended - record.began < 2.0 for record in lost)
     assert len(cloud.ledger.completed) == 400
 
@@ -141,6 +212,37 @@ def test_the_ledger_is_the_sum_of_its_attempts() -> None:
     assert total.gigabyte_seconds == pytest.approx(total.billed_seconds)
     assert total.attempts == sum(record.calls for record in records)
     assert total.invocations == total.served - total.duplicates + total.throttled
+
+
+def test_an_answer_may_come_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = Dispatcher.on_outcome
+    flights: list[int] = []
+
+    def note(dispatcher: Dispatcher, outcome: Outcome, worker: str, size: int) -> None:
+        flights.append(outcome.flight)
+        take(dispatcher, outcome, worker, size)
+
+    monkeypatch.setattr(Dispatcher, "on_outcome", note)
+    cloud = faulty(duplicates=0.5, slow=0.5, slowness=Uniform(1, 3), failures=0.1)
+    assert len(flights) > 1.2 * 400
+    assert len(cloud.ledger.completed) == 400
+
+
+def test_calls_that_a_lost_environment_began() -> None:
+    cloud = SimulatedCloud(1, CALM.but(failures=0.5), record=True)
+
+    async def use(fabric: af.Fabric) -> None:
+        await fabric.map(two_seconds, range(400), chunksize=10, return_exceptions=True)
+
+    run(cloud, use, hedge=None)
+    for record in cloud.ledger.records:
+        took = record.ended - record.began
+        if record.outcome.startswith("failed"):
+            assert record.calls == took // 2 + 1
+        else:
+            assert record.calls == len(record.indices) == len(record.attempts)
+        assert record.asked < record.began
+    assert cloud.ledger.total.attempts == sum(record.calls for record in cloud.ledger.records)
 
 
 # the store
@@ -192,6 +294,46 @@ def test_a_prefix_is_divided_in_time() -> None:
     assert second == 0
 
 
+def test_a_pause_puts_its_division_off() -> None:
+    cloud = SimulatedCloud(1, CALM.but(store=StoreProfile(writes_per_second=10)))
+
+    async def main() -> None:
+        for _ in range(30):
+            await asyncio.gather(*(cloud.store.put(f"{n}", b"x") for n in range(30)))
+            before = cloud.ledger.refused["503"]
+            assert before > 0
+            await asyncio.sleep(100)
+        await asyncio.gather(*(cloud.store.put(f"{n}", b"x") for n in range(30)))
+        assert cloud.ledger.refused["503"] > before
+
+    cloud.run(main)
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(1_000_000, 0.0), (4_000_000, 20.0)])
+def test_an_environments_network(size: int, seconds: float) -> None:
+    """A burst goes as fast as a connection takes it, and what is beyond it slowly."""
+    cloud = SimulatedCloud(1, CALM.but(burst_bytes=2e6, bytes_per_second=1e5))
+
+    async def use(fabric: af.Fabric) -> float:
+        refs = [await fabric.put(bytes([n]) * (size // 4)) for n in range(4)]
+        began = cloud.now
+        assert await fabric.submit(total_length, *refs) == size
+        return cloud.now - began
+
+    assert seconds <= run(cloud, use) - 0.52 < seconds + 1.0
+
+
+def test_express() -> None:
+    cloud = SimulatedCloud(1, CALM.but(store=StoreProfile.express()))
+
+    async def main() -> float:
+        for n in range(100):
+            await cloud.store.put(f"{n}", b"x")
+        return cloud.now
+
+    assert 0.3 < cloud.run(main) < 1.0
+
+
 # profiles
 
 
@@ -201,10 +343,70 @@ def test_spreads_that_make_no_sense(low: float, high: float) -> None:
         Spread(low, high)
 
 
-@pytest.mark.parametrize("change", [{"slow": 1.5}, {"concurrency": 0}, {"failures": -0.1}])
-def test_profiles_that_make_no_sense(change: dict[str, float]) -> None:
-    with pytest.raises(af.ConfigurationError):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"slow": 1.5}, "slow=1.5 makes no sense; a share is between 0 and 1"),
+        ({"failures": -0.1}, "failures=-0.1 makes no sense; a share is between 0 and 1"),
+        ({"noise": float("nan")}, "noise=nan makes no sense; give 0 or more"),
+        ({"silence": -1}, "silence=-1 makes no sense; give 0 or more"),
+        ({"retry_after": -1}, "retry_after=-1 makes no sense; give 0 or more"),
+        ({"lost": "often"}, "lost='often' makes no sense; give a number"),
+        ({"environments_per_second": 0}, "nothing would run; give more than 0"),
+        ({"concurrency": 0}, "concurrency=0 makes no sense; give a whole number, 1 or more"),
+        ({"environments_at_once": 2.5}, "environments_at_once=2.5 makes no sense"),
+        ({"concurency": 5}, "a Profile has no attribute 'concurency'; it has overhead, "),
+    ],
+)
+def test_profiles_that_make_no_sense(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(af.ConfigurationError) as caught:
         Profile.harsh().but(**change)
+    assert said in str(caught.value)
+
+
+def test_store_profiles_that_make_no_sense() -> None:
+    with pytest.raises(af.ConfigurationError, match=r"conflicts=2 makes no sense"):
+        StoreProfile(conflicts=2)
+    with pytest.raises(af.ConfigurationError, match=r"a StoreProfile has no attribute 'loss'"):
+        StoreProfile.harsh().but(loss=0.1)
+    with pytest.raises(af.ConfigurationError, match=r"0 <= low <= high"):
+        Uniform(2.0, 1.0)
+    with pytest.raises(af.ConfigurationError, match=r"0 < least <= most"):
+        Pareto(2.0, 1.0, 1.0)
+
+
+# The columns of the model, as they were put together: lognormal times by median and 99th
+# percentile, shares by request or attempt.
+
+
+def test_the_default_column() -> None:
+    day = Profile.default()
+    assert day.overhead == Spread(0.020, 0.080)
+    assert day.cold_start == Spread(0.350, 1.2)
+    assert (day.environments_at_once, day.environments_per_second) == (1000, 100)
+    assert (day.noise, day.slow, day.slowness) == (0.05, 0.02, Uniform(1.33, 2.0))
+    assert (day.failures, day.lost, day.duplicates, day.throttles) == (1e-3, 1e-4, 1e-4, 0)
+    assert (day.burst_bytes, day.bytes_per_second) == (300e6, 75e6)
+    assert Profile.heavy() == day.but(slowness=Pareto(1.5, 1.5, 10.0))
+    store = day.store
+    assert (store.read, store.write) == (Spread(0.030, 0.150), Spread(0.050, 0.200))
+    assert (store.stalls, store.stall) == (1e-4, Uniform(1, 5))
+    assert store.bytes_per_second == 80e6
+    assert (store.reads_per_second, store.writes_per_second) == (5500, 3500)
+
+
+def test_the_harsh_column() -> None:
+    day = Profile.harsh()
+    assert day.overhead == Spread(0.030, 0.300)
+    assert day.cold_start == Spread(0.700, 3.0)
+    assert day.concurrency == 10
+    assert (day.noise, day.slow, day.slowness) == (0.10, 0.05, Pareto(1.5, 1.5, 10.0))
+    assert (day.failures, day.lost, day.duplicates, day.throttles) == (0.01, 0.01, 0.01, 0.01)
+    assert day.bytes_per_second == 37.5e6
+    store = day.store
+    assert (store.read, store.write) == (Spread(0.040, 0.300), Spread(0.080, 0.500))
+    assert (store.stalls, store.stall) == (1e-3, Uniform(1, 20))
+    assert store.bytes_per_second == 40e6
 
 
 def test_distributions() -> None:
