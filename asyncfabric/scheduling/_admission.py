@@ -83,6 +83,16 @@ class Admission(Generic[F]):
 
     # -- room -----------------------------------------------------------------------------------
 
+    @property
+    def limit_now(self) -> int | None:
+        """How many may be in flight by what is known now; None for no limit."""
+        return self.limit if self._throttle is None else self._throttle.limit
+
+    @property
+    def rate_now(self) -> float | None:
+        """How many invocations a second may be launched by what is known now; None for any."""
+        return None if self._throttle is None else self._throttle.rate
+
     def room(self, now: float) -> int | None:
         """Return how many more may be launched; None for no limit."""
         if self._throttle is not None:

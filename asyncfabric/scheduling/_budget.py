@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 START = 10.0
-SHARE = 0.1
+SHARE = 0.5
 """Each call that ends well earns so many repetitions."""
 MOST = 1000.0
 """As many are saved up at most: what an outage may cost a service that has run well for days."""
@@ -12,8 +12,9 @@ MOST = 1000.0
 class Budget:
     """A token bucket for retries, as of gRPC's retry throttling (proposal A6).
 
-    While few attempts fail it is never empty. When most do, repeating each of them would multiply
-    the load on what is broken already: then failures are final.
+    While up to a third of all attempts fail it is not spent, and a job with many faults comes to
+    its end. When most do, repeating each would multiply the load on what is broken already: it
+    grows by a half at most, and then failures are final.
     """
 
     __slots__ = ("left",)

@@ -50,6 +50,9 @@ class FanOut(UnderWay):
         finished: calls with a value.
         failed_calls: calls that failed for good.
         attempts: executions that were begun, or may have been.
+        repeated: attempts that failed and were worth another.
+        copied: executions that were begun as copies, or may have been.
+        copies_won: calls that got their value from a copy.
         in_flight: calls at the workers.
         flights: the invocations that carry them.
         budget: what repetitions of failures are taken from that are nobody's.
@@ -74,6 +77,8 @@ class FanOut(UnderWay):
         self.ordered: bool = ordered
         self.finished: int = 0
         self.failed_calls: int = 0
+        self.repeated: int = 0
+        self.copies_won: int = 0
         self._retry = retry
         self._idempotent = idempotent
         self._order: Order = InOrder() if ordered else AsCompleted()
@@ -117,6 +122,8 @@ class FanOut(UnderWay):
                 blocks += self._order.add(block)
         settled = before - entry.left
         self.finished += settled
+        if entry.copy:
+            self.copies_won += settled
         self._landed(flight, entry, settled)
         return blocks
 
@@ -162,6 +169,7 @@ class FanOut(UnderWay):
         ):
             # What may have killed its worker goes alone: its neighbours would only come back.
             again = Batch(range(index, index + 1), [value], attempt + 1, alone=retryable)
+            self.repeated += 1
             self._queue.delay(now + retry.delay(attempt, chance), again)
             return []
         self.failed_calls += 1
@@ -194,7 +202,8 @@ class FanOut(UnderWay):
         wanted = back
         if self._copies:
             indices = batch.indices
-            wanted = [p for p in back if not self._runs_on(indices[p], flight, ran=False)]
+            # Copies that may have ended their workers count: there is an end to them.
+            wanted = [p for p in back if not self._runs_on(indices[p], flight, ran=alone)]
         if wanted:
             batch = batch.pick(wanted)
             for part in batch.pieces(_PIECES) if alone else (batch,):
@@ -205,6 +214,8 @@ class FanOut(UnderWay):
         for position in back:
             entry.close(position)
         self.attempts -= len(back)
+        if entry.copy:
+            self.copied -= len(back)
         self._landed(flight, entry, len(back))
         if self._late is not None:
             self._late.returned(flight, entry)

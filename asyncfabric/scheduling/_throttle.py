@@ -147,6 +147,16 @@ class Throttle:
         self._tokens = 0.0
         self._seen = 0.0
 
+    @property
+    def limit(self) -> int:
+        """Invocations at a time."""
+        return int(self._slots.limit)
+
+    @property
+    def rate(self) -> float | None:
+        """Invocations a second; None while nothing was refused for it."""
+        return self._rate.limit if self._has_rate else None
+
     def room(self, now: float, in_flight: int) -> int:
         """Return how many invocations may be launched beside those in flight."""
         if now < self._pauses.opens:

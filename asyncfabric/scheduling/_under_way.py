@@ -26,6 +26,7 @@ class UnderWay(Intake):
 
     Attributes:
         attempts: executions that were begun, or may have been.
+        copied: those of them that were begun as copies.
         in_flight: calls at the workers, copies included.
         flights: the invocations that carry them.
     """
@@ -33,6 +34,7 @@ class UnderWay(Intake):
     def __init__(self, pace: Pace, lanes: int, chunksize: int | None, hedge: Hedge | None) -> None:
         super().__init__(pace, lanes, chunksize)
         self.attempts: int = 0
+        self.copied: int = 0
         self.in_flight: int = 0
         self.flights = Flights()
         self._late = None if hedge is None else Late(hedge, self.flights)
@@ -93,6 +95,7 @@ class UnderWay(Intake):
         self.in_flight += entry.left
         self.attempts += entry.left
         if copy_of is not None:
+            self.copied += entry.left
             self._copies.add(batch.indices, copy_of, flight)
         if self._late is not None:
             self._late.launched(flight, entry)

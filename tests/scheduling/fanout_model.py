@@ -34,6 +34,7 @@ class FanOutModel(RuleBasedStateMachine):
         attempts=st.integers(1, 3),
         idempotent=st.booleans(),
         hedge=st.sampled_from([EAGER, None]),
+        budget=st.sampled_from([1000.0, 2.0, 0.5]),
     )
     def begin(
         self,
@@ -44,6 +45,7 @@ class FanOutModel(RuleBasedStateMachine):
         attempts: int,
         idempotent: bool,
         hedge: Hedge | None,
+        budget: float,
     ) -> None:
         self.fan_out = FanOut(
             Pace(),
@@ -59,6 +61,7 @@ class FanOutModel(RuleBasedStateMachine):
             # As if it had seen a lot, so that what is late is known from the start.
             self.fan_out._late.speed._run.add(0.1, 1000)
         self.fan_out.bound = bound
+        self.fan_out.budget.left = self.budget = budget
         self.chunksize, self.bound = chunksize, bound
         self.most_attempts, self.idempotent = attempts, idempotent
         self.ordered, self.fail_fast = ordered, fail_fast
@@ -77,6 +80,10 @@ class FanOutModel(RuleBasedStateMachine):
         self.last_flight = 0
         self.lost: list[tuple[int, int]] = []
         self.executions = 0  # of calls that were launched, and didn't come back
+        self.repeated = self.copied = self.copies_won = 0
+        self.copy_flights: set[int] = set()
+        self.may_have_run: set[int] = set()  # calls with an attempt that failed, or may have
+        self.alone: set[int] = set()  # calls that may end their workers
         self.failed: set[int] = set()
         self.halted_at: int | None = None
         # the consumer
@@ -142,11 +149,12 @@ class FanOutModel(RuleBasedStateMachine):
         assert list(batch.indices) == sorted(set(batch.indices))
         assert set(batch.indices) <= ready
         assert batch.indices[0] == min(ready)
-        assert not batch.alone or len(batch.inputs) == 1
+        assert not (batch.alone or self.alone.intersection(batch.indices)) or len(batch.inputs) == 1
         self.take_off(batch, None)
 
     def take_off(self, batch: Batch, copy_of: int | None) -> None:
         self.last_flight += 1
+        assert self.idempotent or self.may_have_run.isdisjoint(batch.indices)
         for position, index in enumerate(batch.indices):
             assert batch.inputs[position] == 10 * index
             assert batch.attempt(position) == self.attempt[index] <= self.most_attempts
@@ -155,6 +163,9 @@ class FanOutModel(RuleBasedStateMachine):
         self.places[self.last_flight] = dict(enumerate(batch.indices))
         self.fan_out.launched(self.last_flight, batch, self.now, copy_of=copy_of)
         self.executions += len(batch.inputs)
+        if copy_of is not None:
+            self.copy_flights.add(self.last_flight)
+            self.copied += len(batch.inputs)
 
     @precondition(lambda self: self.flights)
     @rule(most=st.one_of(st.none(), st.integers(1, 3)), seconds=st.sampled_from([0.0, 0.5, 5.0]))
@@ -244,6 +255,10 @@ class FanOutModel(RuleBasedStateMachine):
         fan_out, states = self.fan_out, Counter(self.state)
         assert fan_out.read == len(self.state)
         assert fan_out.attempts == self.executions
+        assert fan_out.repeated == self.repeated
+        assert fan_out.copied == self.copied
+        assert fan_out.copies_won == self.copies_won
+        assert fan_out.budget.left == self.budget
         assert fan_out.in_flight == sum(map(len, self.places.values()))
         assert fan_out.failed_calls == len(self.failed)
         assert set(fan_out.failures()) == self.failed

@@ -54,6 +54,8 @@ class FanOutMachine(FanOutModel):
         for block in blocks:
             if block.record is record:  # not one that had waited
                 assert values[block.offset : block.offset + len(block)] == block.values
+        if flight in self.copy_flights:
+            self.copies_won += len(wanted)
         for position in wanted:
             self.state[self.settle(flight, position)] = SETTLED
         self.check_losers()
@@ -104,13 +106,25 @@ class FanOutMachine(FanOutModel):
             return
         index = self.land(flight, position)
         assert known == (index, 10 * index, self.attempt[index])
+        if ran:
+            self.may_have_run.add(index)
         if self.carriers(index):
             assert blocks is None
             return
         assert blocks is not None
         self.ever.pop(index, None)
         again = self.attempt[index] < self.most_attempts and (self.idempotent or not ran)
-        if again and (retryable or listed):
+        spent = False
+        if again and retryable and not listed:
+            spent = self.budget < 1.0
+            self.budget -= not spent
+        told = "not tried again" in str(getattr(error, "__notes__", ""))
+        assert told == spent
+        self.alone.discard(index)
+        if again and (retryable or listed) and not spent:
+            self.repeated += 1
+            if retryable:
+                self.alone.add(index)
             assert blocks == []
             assert self.fan_out.failure(index) is None
             self.state[index] = DELAYED
@@ -125,8 +139,22 @@ class FanOutMachine(FanOutModel):
             self.halted_at = at if self.halted_at is None else min(self.halted_at, at)
 
     @precondition(lambda self: self.flights)
-    @rule(data=st.data(), everything=st.booleans())
-    def give_back(self, data: st.DataObject, everything: bool) -> None:
+    @rule(calls=st.integers(1, 10))
+    def others_do_well(self, calls: int) -> None:
+        """The budget is one for all maps."""
+        self.fan_out.budget.earn(calls)
+        self.budget = min(1000.0, self.budget + calls / 2)
+
+    @precondition(lambda self: self.flights)
+    @rule(
+        data=st.data(),
+        everything=st.booleans(),
+        after=st.sampled_from([None, 0.0, 1.0]),
+        alone=st.booleans(),
+    )
+    def give_back(
+        self, data: st.DataObject, everything: bool, after: float | None, alone: bool
+    ) -> None:
         flight = self.flight(data)
         positions = None if everything else self.some(data, flight)
         here = self.places[flight]
@@ -135,18 +163,30 @@ class FanOutMachine(FanOutModel):
             for position in (list(here) if positions is None else positions)
             if position in here and (flight, here[position]) not in self.held
         ]
-        assert self.fan_out.returned(flight, positions) == len(wanted)
-        self.come_back(flight, wanted)
+        due = None if after is None else self.now + after
+        count = self.fan_out.returned(flight, positions, due=due, alone=alone)
+        assert count == len(wanted)
+        self.come_back(flight, wanted, due, alone)
 
-    def come_back(self, flight: int, positions: list[int]) -> None:
+    def come_back(
+        self, flight: int, positions: list[int], due: float | None = None, alone: bool = False
+    ) -> None:
         self.executions -= len(positions)
+        if flight in self.copy_flights:
+            self.copied -= len(positions)
         for position in positions:
             index = self.land(flight, position)
             if self.carriers(index):
-                self.ever[index] -= 1
-            else:
-                self.ever.pop(index, None)
+                self.ever[index] -= not alone  # or a call that ends its workers gets ever new ones
+                continue
+            self.ever.pop(index, None)
+            if due is None:
                 self.state[index] = QUEUED
+            else:
+                self.state[index] = DELAYED
+                self.due[index] = due
+            if alone:
+                self.alone.add(index)
 
     @precondition(lambda self: self.flights)
     @rule(data=st.data())
@@ -238,6 +278,8 @@ class FanOutMachine(FanOutModel):
                 self.attempt[index] = 1
                 self.awaited.add(index)
         self.failed.clear()
+        self.may_have_run.clear()
+        self.alone.clear()
         self.halted_at = None
         self.stopped = False
 
@@ -262,12 +304,17 @@ class FanOutMachine(FanOutModel):
                     continue  # a copy, settled by now
                 size = len(self.flights[flight].inputs)
                 values: list[Any] = [-index for index in self.flights[flight].indices]
+                if flight in self.copy_flights:
+                    self.copies_won += len(self.places[flight])
                 self.buffer.extend(self.fan_out.succeeded(flight, range(size), values, None))
                 for position in list(self.places[flight]):
                     self.state[self.settle(flight, position)] = SETTLED
                 self.check_losers()
             self.counts()
         self.consume(len(self.state))
+        assert not self.fan_out.flights
+        assert not self.fan_out._copies
+        assert not self.fan_out._queue
         assert not self.buffer
         assert not self.awaited
         dropped = {index for index, state in enumerate(self.state) if state == DROPPED}
