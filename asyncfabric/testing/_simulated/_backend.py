@@ -197,14 +197,14 @@ class SimulatedBackend:
 
     def on_duplicate(self, work: Work, outcome: Outcome) -> None:
         """Pass this answer on, too."""
-        if weight(outcome.values, outcome.segments) <= INLINE_BYTES:
-            self._take(work, outcome)
+        self._take(work, outcome)
 
     def on_trouble(self, work: Work, trouble: str) -> None:
         """Tell the driver what its own diagnosis of the reply is."""
-        flight, receiver = work.envelope.flight, self._receiver
+        envelope, receiver = work.envelope, self._receiver
         if receiver is None:
             return
+        flight = envelope.flight
         self._drop(work)
         self._requests += 1
         request = f"simulated-{self._requests}"
@@ -217,7 +217,7 @@ class SimulatedBackend:
                 retry_after=fault.retry_after,
                 error=fault.error,
             )
-        elif fault.kind == "function" and len(work.envelope.indices) > 1:
+        elif fault.kind == "function" and len(envelope.indices) > 1 and not envelope.plan.prompt:
             receiver.on_returned(flight, None, alone=True)
         else:
             receiver.on_lost(

@@ -281,15 +281,13 @@ class Service:
             served.beats.over = True
         self._accounts.billed(served)
         if not served.first:
-            # Whoever asked is answered twice, and has to put up with that.
-            if fate == "answered" and work.result is None:
-                if not work.answered:
-                    self._accounts.answered(work, outcome)
+            # Whoever asked may be answered twice, and has to put up with that.
+            small = work.result is None and weight(outcome.values, outcome.segments) <= INLINE_BYTES
+            if fate == "answered" and small:
+                self._over(work, fate, outcome)
                 work.door.on_duplicate(work, outcome)
             return
-        if fate == "answered":
-            self._accounts.answered(work, outcome)
-        self._over(work, fate)
+        self._over(work, fate, outcome)
         if fate == "answered":
             work.door.on_answer(work, outcome)
         elif fate == "lost" and self._losses.random() < self.profile.lost_silently:
@@ -297,7 +295,12 @@ class Service:
         else:
             work.door.on_trouble(work, fate)
 
-    def _over(self, work: Work, fate: str) -> None:
+    def _over(self, work: Work, fate: str, outcome: Outcome | None = None) -> None:
+        """Know that an invocation is answered, one way or another; only the first time counts."""
+        if work.answered:
+            return
+        if outcome is not None and fate == "answered":
+            self._accounts.answered(work, outcome)
         work.answered = True
         self._accounts.over(work, fate)
 

@@ -1,16 +1,18 @@
 """Runs a scenario and looks at everything that must hold, whatever the seed."""
 
 import asyncio
-import re
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import asyncfabric as af
-from asyncfabric.reporting import CallsAnswered, Event, InvocationLaunched
+from asyncfabric._run import Run
+from asyncfabric.reporting import Event, InvocationLaunched
 from asyncfabric.testing import SimulatedCloud
 from asyncfabric.testing._simulated._backend import SimulatedBackend
 
+from . import laws
 from .scenarios import FleetingError, Job, Scenario, UserError, scenario, work, work_async
 
 FOR_EVER = 1e6
@@ -22,24 +24,37 @@ class Audit:
 
     Attributes:
         seed: what it all is drawn from.
+        scenario: the program and its cloud, as drawn.
         cloud: where it ran.
+        events: what the driver told, each with the place of its Fabric.
+        fan_outs: of each job that the driver took on, by its number: its inputs in order.
+        stopped: when the driver was told, or knew, that a call is to be launched no more.
+        revived: the fan-outs that were taken up again.
     """
 
     def __init__(self, seed: int) -> None:
         self.scenario: Scenario = scenario(seed)
         self.seed = seed
         self.cloud = SimulatedCloud(seed, self.scenario.profile, history=True, record=True)
-        self._events: list[Event] = []
+        self.events: list[tuple[int, Event]] = []
+        self.fan_outs: dict[int, list[Any]] = {}
+        self.stopped: dict[tuple[int, int], float] = {}
+        self.revived: set[int] = set()
+        self._runs: dict[Run, int] = {}
         self._trouble: list[dict[str, Any]] = []
         self._calls: list[af.Call[Any]] = []
-        self._fabric: af.Fabric | None = None
+        self._fabrics: list[af.Fabric] = []
 
     def run(self) -> None:
         """Run the scenario; raise an AssertionError that says what doesn't hold."""
         self.cloud.run(self._main)
         assert not self._trouble, self._trouble
-        self._check_ledger()
-        self._check_events()
+        laws.check(self)
+
+    @property
+    def closed(self) -> bool:
+        """A Fabric was closed under its users."""
+        return self.scenario.close_at is not None and self._is_closed(self._fabrics[0])
 
     # -- the program ----------------------------------------------------------------------------
 
@@ -50,43 +65,52 @@ class Audit:
         for when, limit in given.cuts:
             loop.call_later(when, setattr, cloud, "concurrency", limit)
         async with asyncio.timeout(FOR_EVER):
-            fabric = cloud.fabric(
-                max_concurrency=given.max_concurrency,
-                retry=given.retry,
-                hedge=given.hedge,
-                idempotent=given.idempotent,
-            )
-            self._fabric = fabric
-            fabric._core.observers.append(self._observe)
+            for place, own in enumerate(given.fabrics):
+                fabric = cloud.fabric(
+                    max_concurrency=given.max_concurrency,
+                    limit=given.limit,
+                    retry=given.retry,
+                    hedge=given.hedge,
+                    idempotent=given.idempotent,
+                    **own,
+                )
+                self._fabrics.append(fabric)
+                fabric._core.observers.append(partial(self._observe, place))
             if given.close_at is not None:
                 loop.call_later(given.close_at, self._close_now)
-            async with fabric:
-                await asyncio.gather(*(self._use(fabric, job) for job in given.jobs))
-                if not self._closed:
-                    await self._check_room(fabric)
+            try:
+                await asyncio.gather(*(self._use(job) for job in given.jobs))
+                for fabric in self._fabrics:
+                    if not self._is_closed(fabric):
+                        await self._check_room(fabric)
+            finally:
+                for fabric in self._fabrics:
+                    await fabric.aclose()
             assert all(call.done() for call in self._calls)
+        self._number_all()
+        self._runs.clear()
         await self._check_nothing_is_left(loop)
 
     def _close_now(self) -> None:
-        assert self._fabric is not None
-        self._closing = asyncio.ensure_future(self._fabric.aclose())
+        self._closing = asyncio.ensure_future(self._fabrics[0].aclose())
 
-    @property
-    def _closed(self) -> bool:
-        assert self._fabric is not None
-        return self._fabric._core.closed
+    def _is_closed(self, fabric: af.Fabric) -> bool:
+        return fabric._core.closed
 
-    def _observe(self, event: Event) -> None:
-        self._events.append(event)
+    def _observe(self, place: int, event: Event) -> None:
+        self.events.append((place, event))
+        core, most = self._fabrics[place]._core, self.scenario.max_concurrency
+        if core.closed:
+            return
+        assert 0 <= core.bind().in_flight <= most
         if isinstance(event, InvocationLaunched):
-            assert self._fabric is not None
-            backend = self._fabric._core.backend
-            assert isinstance(backend, SimulatedBackend)
+            assert isinstance(core.backend, SimulatedBackend)
             # The event comes just before the backend is told.
-            assert len(backend._held) < self.scenario.max_concurrency
+            assert len(core.backend._held) < most
 
-    async def _use(self, fabric: af.Fabric, job: Job) -> None:
+    async def _use(self, job: Job) -> None:
         await asyncio.sleep(job.delay)
+        fabric = self._fabrics[job.fabric]
         try:
             async with asyncio.timeout(job.give_up):
                 await getattr(self, f"_use_{job.shape}")(fabric, job)
@@ -103,7 +127,7 @@ class Audit:
         except (af.InvocationError, af.StorageError):
             assert self.scenario.may_fail
         except (RuntimeError, asyncio.CancelledError):
-            if self.scenario.close_at is None:
+            if not self._is_closed(fabric):
                 raise
 
     @property
@@ -114,6 +138,8 @@ class Audit:
     def _map(self, fabric: af.Fabric, job: Job, **options: Any) -> af.Map[tuple[int, bytes]]:
         chunksize: int | Literal["auto"] = "auto" if job.chunksize is None else job.chunksize
         function = work_async if job.coroutine else work
+        if job.weight != 1.0:
+            fabric = fabric.with_options(weight=job.weight)
         start: Any = fabric.map  # overloaded: by the options that come as a mapping here
         mapped: af.Map[tuple[int, bytes]] = start(
             function, job.inputs, chunksize=chunksize, **options
@@ -121,35 +147,65 @@ class Audit:
         return mapped
 
     async def _use_map(self, fabric: af.Fabric, job: Job) -> None:
-        assert await self._map(fabric, job) == job.expected
-        assert not job.fails
+        mapped = self._map(fabric, job)
+        try:
+            assert await mapped == job.expected
+            assert not job.fails
+            assert mapped.stats.finished == mapped.stats.read == len(job.inputs)
+        finally:
+            self._check_halves(mapped, job)
+            self._ended(mapped, job)
+
+    def _check_halves(self, mapped: af.Map[Any], job: Job) -> None:
+        """See that what is finished and what failed is so by right, and nothing is both."""
+        finished, failed = mapped.finished(), mapped.failed()
+        assert not finished.keys() & failed.keys()
+        assert all(value == job.expected[index] for index, value in finished.items())
+        assert all(job.inputs[index].raises != "always" for index in finished)
+        for index, error in failed.items():
+            if isinstance(error, UserError):
+                assert job.inputs[index].raises == "always"
 
     async def _use_stream(self, fabric: af.Fabric, job: Job, *, ordered: bool = True) -> None:
         seen: list[tuple[int, bytes]] = []
-        async with self._map(fabric, job, ordered=ordered) as results:
-            if job.take != 0:
-                async for result in results:
-                    seen.append(result)
-                    if len(seen) == job.take:
-                        break
-        if ordered:
-            assert seen == job.expected[: len(seen)]
-        else:
-            assert not Counter(seen) - Counter(job.expected)
-        assert self._closed or job.take is not None or len(seen) == len(job.inputs)
+        mapped = self._map(fabric, job, ordered=ordered)
+        try:
+            async with mapped as results:
+                if job.take != 0:
+                    async for result in results:
+                        seen.append(result)
+                        if len(seen) == job.take:
+                            break
+        finally:
+            if ordered:
+                assert seen == job.expected[: len(seen)]
+            else:
+                assert not Counter(seen) - Counter(job.expected)
+            self._ended(mapped, job)
+        assert self._is_closed(fabric) or job.take is not None or len(seen) == len(job.inputs)
 
     async def _use_unordered(self, fabric: af.Fabric, job: Job) -> None:
         await self._use_stream(fabric, job, ordered=False)
 
     async def _use_as_completed(self, fabric: af.Fabric, job: Job) -> None:
         seen = Counter[int]()
-        async for call in af.as_completed(self._map(fabric, job)):
-            self._check_call(call, job)
-            seen[call.index] += 1
-            if seen.total() == job.take:
-                break
-        assert set(seen.values()) <= {1}
-        assert self._closed or job.take is not None or seen.total() == len(job.inputs)
+        mapped = self._map(fabric, job)
+        try:
+            async for call in af.as_completed(mapped):
+                self._check_call(call, job)
+                seen[call.index] += 1
+                if seen.total() == job.take:
+                    await mapped.aclose()
+                    break
+        finally:
+            assert set(seen.values()) <= {1}
+            if self.is_over(mapped):
+                self._ended(mapped, job)
+        assert self._is_closed(fabric) or job.take is not None or seen.total() == len(job.inputs)
+
+    @staticmethod
+    def is_over(mapped: af.Map[Any]) -> bool:
+        return mapped._run is None or mapped._run.over
 
     def _check_call(self, call: af.Call[Any], job: Job) -> None:
         assert call.done()
@@ -158,24 +214,43 @@ class Audit:
         error = call.exception()
         if error is None:
             assert call.result() == job.expected[call.index]
+            assert job.inputs[call.index].raises != "always"
         elif isinstance(error, UserError):
             assert job.inputs[call.index].raises == "always"
 
     async def _use_submit(self, fabric: af.Fabric, job: Job) -> None:
         function: Any = work_async if job.coroutine else work
-        calls: list[af.Call[Any]] = [fabric.submit(function, each) for each in job.inputs]
+        calls: list[af.Call[Any]] = []
+        for each in job.inputs:
+            call: Any = fabric.submit(function, each)
+            run: Run = call._owner
+            self._runs.setdefault(run, len(self._runs))
+            self._inputs_of(run).append(each)
+            assert call.index == len(self._inputs_of(run)) - 1
+            calls.append(call)
         self._calls += calls
-        if job.take is not None:
-            for call in calls[job.take :]:
-                call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        for call, expected in zip(calls, job.expected, strict=True):
+        try:
+            if job.take is not None:
+                for call in calls[job.take :]:
+                    call.cancel()
+                    self._stop(call)
+            await asyncio.gather(*calls, return_exceptions=True)
+        finally:
+            for call in calls:
+                assert call.done()
+                self._stop(call)
+        for call, given, expected in zip(calls, job.inputs, job.expected, strict=True):
             if not call.cancelled() and call.exception() is None:
                 assert call.result() == expected
+                assert given.raises != "always"
                 assert len(call.attempts) <= self.scenario.retry.attempts
 
     async def _use_errors(self, fabric: af.Fabric, job: Job) -> None:
-        results: list[Any] = await self._map(fabric, job, return_exceptions=True)
+        mapped = self._map(fabric, job, return_exceptions=True)
+        try:
+            results: list[Any] = await mapped
+        finally:
+            self._ended(mapped, job)
         assert len(results) == len(job.inputs)
         for given, expected, result in zip(job.inputs, job.expected, results, strict=True):
             assert isinstance(result, Exception) or result == expected
@@ -184,18 +259,57 @@ class Audit:
     async def _use_retry(self, fabric: af.Fabric, job: Job) -> None:
         """Stop a map somewhere, and take it up again until nothing is left."""
         mapped = self._map(fabric, job)
-        with suppress(TimeoutError, UserError, FleetingError, af.InvocationError, af.StorageError):
-            async with asyncio.timeout(2.0):
-                assert await mapped == job.expected
+        try:
+            with suppress(
+                TimeoutError, UserError, FleetingError, af.InvocationError, af.StorageError
+            ):
+                async with asyncio.timeout(2.0):
+                    assert await mapped == job.expected
+                    return
+            if self._is_closed(fabric):
                 return
-        if self._closed:
-            return
-        known = mapped.finished()
-        results = await mapped.retry()
-        assert results == job.expected
-        assert all(results[index] == value for index, value in known.items())
+            self._check_halves(mapped, job)
+            known = mapped.finished()
+            if mapped._run is not None:
+                self._runs.setdefault(mapped._run, len(self._runs))
+                self.revived.add(self._runs[mapped._run])
+            results = await mapped.retry()
+            assert results == job.expected
+            assert all(results[index] == value for index, value in known.items())
+        finally:
+            self._check_halves(mapped, job)
+            self._ended(mapped, job)
 
-    # -- what must hold -------------------------------------------------------------------------
+    # -- what is noted for the laws ---------------------------------------------------------------
+
+    def _inputs_of(self, run: Run) -> list[Any]:
+        return self.fan_outs.setdefault(self._runs.setdefault(run, len(self._runs)), [])
+
+    def _stop(self, call: af.Call[Any]) -> None:
+        owner: Any = call._owner
+        now = asyncio.get_running_loop().time()
+        self.stopped.setdefault((self._runs[owner], call.index), now)
+
+    def _ended(self, mapped: af.Map[Any], job: Job) -> None:
+        run = mapped._run
+        if run is not None:
+            assert run.over
+            number = self._runs.setdefault(run, len(self._runs))
+            self.fan_outs[number] = [*job.inputs]
+            now = asyncio.get_running_loop().time()
+            for index in range(len(job.inputs)):
+                self.stopped[number, index] = now
+
+    def _number_all(self) -> None:
+        """Give what was noted the numbers that the cloud gave."""
+        names = {own: self.cloud._jobs.get(run.plan.job) for run, own in self._runs.items()}
+        self.fan_outs = {n: each for own, each in self.fan_outs.items() if (n := names[own])}
+        self.stopped = {
+            (n, index): now for (own, index), now in self.stopped.items() if (n := names[own])
+        }
+        self.revived = {n for own in self.revived if (n := names[own])}
+
+    # -- what must be left ------------------------------------------------------------------------
 
     async def _check_room(self, fabric: af.Fabric) -> None:
         """See that every slot comes back, when all that can't be stopped has ended."""
@@ -205,12 +319,21 @@ class Audit:
         await service.rest()
         await asyncio.gather(*backend._tasks)
         await service.rest()
-        if self._closed:
+        if self._is_closed(fabric):
             return
         dispatcher = fabric._core.bind()
         assert dispatcher.in_flight == 0, dispatcher.in_flight
         assert not dispatcher._flights
+        assert not dispatcher._late
+        assert not dispatcher._work
         assert not backend._held
+        # Submitted calls share fan-outs that stay; nothing is left in them, and no other is.
+        for run in dispatcher.runs:
+            assert run in self._runs
+            assert run.at_rest
+            assert not (run.fan_out.in_flight)
+            assert not (run.fan_out.flights)
+            assert not (run.fan_out._copies)
         assert service.running == 0
 
     async def _check_nothing_is_left(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -225,51 +348,3 @@ class Audit:
         scheduled: list[asyncio.TimerHandle] = vars(loop)["_scheduled"]
         timers = [timer for timer in scheduled if not timer.cancelled()]
         assert not timers, timers
-
-    def _check_ledger(self) -> None:
-        ledger = self.cloud.ledger
-        total, records = ledger.total, ledger.records
-        fates = Counter(record.outcome.partition(" ")[0] for record in records)
-        assert total.served == len(records)
-        assert total.attempts == sum(record.calls for record in records)
-        assert total.copies == sum(record.copies for record in records)
-        assert total.failed == fates["failed"]
-        assert total.lost == fates["lost"]
-        assert total.duplicates == fates["duplicate"]
-        assert total.invocations == total.throttled + total.served - total.duplicates
-        assert total.cold_starts == sum(record.cold for record in records)
-        assert abs(total.billed_seconds - sum(record.billed for record in records)) < 1e-6
-        assert all(record.billed >= record.ended - record.began for record in records)
-        assert list(ledger.completed) == sorted(ledger.completed)
-        most = max(
-            (int(n) for n in re.findall(r" attempt (\d+)", str(self.cloud.history))), default=0
-        )
-        assert most <= self.scenario.retry.attempts
-
-    def _check_events(self) -> None:
-        """See that the driver's own account is that of the cloud."""
-        if self._closed and self.scenario.close_at is not None:
-            return
-        left = Counter[int]()
-        for event in self._events:
-            if isinstance(event, InvocationLaunched):
-                left[event.flight] += event.calls
-            elif isinstance(event, CallsAnswered):
-                left[event.flight] -= event.finished + event.failed
-            else:
-                left[event.flight] -= event.calls
-        assert not any(left.values()), {flight: n for flight, n in left.items() if n}
-        launched = sum(isinstance(event, InvocationLaunched) for event in self._events)
-        # An envelope that goes through the store may be taken back before it is invoked.
-        stored = any(each.body for job in self.scenario.jobs for each in job.inputs)
-        copies = sum(
-            event.calls
-            for event in self._events
-            if isinstance(event, InvocationLaunched) and event.copy
-        )
-        if not any(job.shape == "retry" for job in self.scenario.jobs):
-            # A map that is taken up again repeats calls whose first attempt still runs on Lambda.
-            assert self.cloud.ledger.total.copies <= copies
-            assert self.cloud.ledger.most_copies <= self.scenario.copies
-        invoked = self.cloud.ledger.total.invocations
-        assert invoked <= launched if stored else invoked == launched

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import asyncfabric as af
 from asyncfabric.testing import Pareto, Profile, Spread, StoreProfile, Uniform, spend
@@ -13,6 +14,16 @@ BIG = 300_000
 
 EAGER = af.Hedge(quantile=0.51, margin=0.0, factor=1.0, copies=4, share=1.0, least=0.0)
 """Copies whatever it can."""
+
+
+FABRICS: list[list[dict[str, Any]]] = [
+    [{}],
+    [{}],
+    [{}],
+    [{}, {}],
+    [{}, {"function": "other", "memory": 512}],
+    [{"reserved": 3}, {"function": "other"}, {}],
+]
 
 
 class UserError(Exception):
@@ -33,20 +44,29 @@ class Input:
     raises: str = ""
     body: bytes = b""
     answer: int = 0
+    tells: bool = False
+    """It reports its progress after each step."""
 
 
 def work(given: Input) -> tuple[int, bytes]:
     """Do what the input says."""
-    for _ in range(given.steps):
+    for step in range(given.steps):
         spend(given.seconds / given.steps)
+        _tell(given, step)
     return _end(given)
 
 
 async def work_async(given: Input) -> tuple[int, bytes]:
     """Do the same as a coroutine function."""
-    for _ in range(given.steps):
+    for step in range(given.steps):
         await asyncio.sleep(given.seconds / given.steps)
+        _tell(given, step)
     return _end(given)
+
+
+def _tell(given: Input, step: int) -> None:
+    if given.tells:
+        af.current().progress((step + 1) / given.steps)
 
 
 def _end(given: Input) -> tuple[int, bytes]:
@@ -70,6 +90,9 @@ class Job:
     """After so many seconds it is cancelled."""
     take: int | None
     """After so many results it is left."""
+    weight: float
+    fabric: int
+    """Which of the Fabrics it is on."""
 
     @property
     def expected(self) -> list[tuple[int, bytes]]:
@@ -96,6 +119,9 @@ class Scenario:
     max_concurrency: int
     retry: af.Retry
     hedge: af.Hedge | None
+    limit: af.Limit | None
+    fabrics: list[dict[str, Any]]
+    """How they differ: in the function, and what is reserved for it."""
     idempotent: bool
     jobs: list[Job]
     cuts: list[tuple[float, int]]
@@ -118,24 +144,39 @@ class Scenario:
 def scenario(seed: int) -> Scenario:
     """Draw a scenario; the same one for the same seed."""
     chance = Random(f"scenario:{seed}")
+    more = Random(f"more of the scenario:{seed}")  # later additions leave the others as they were
     cuts = [
         (chance.uniform(0, 20), chance.randint(1, 40))
         for _ in range(chance.choice((0, 0, 0, 1, 3)))
     ]
     return Scenario(
         seed=seed,
-        profile=_profile(chance),
+        profile=_profile(chance, more),
         max_concurrency=chance.choice((1, 2, 5, 10, 20, 40)),
         retry=af.Retry(attempts=chance.randint(1, 4), on=(FleetingError,)),
         hedge=chance.choice((af.Hedge(), EAGER, EAGER, None)),
+        limit=more.choice((None, None, af.Limit(start=1), af.Limit(start=5, probe=0.5))),
+        fabrics=(fabrics := more.choice(FABRICS)),
         idempotent=chance.random() < 0.9,
-        jobs=[_job(chance, number) for number in range(chance.choice((1, 1, 2, 4)))],
+        jobs=[
+            _job(chance, more, number, len(fabrics))
+            for number in range(chance.choice((1, 1, 2, 4)))
+        ],
         cuts=cuts,
         close_at=chance.uniform(0, 20) if chance.random() < 0.1 else None,
     )
 
 
-def _profile(chance: Random) -> Profile:
+def _profile(chance: Random, more: Random) -> Profile:
+    profile = _weather(chance)
+    return profile.but(
+        failures=0.9 if more.random() < 0.03 else profile.failures,
+        heartbeat_seconds=more.choice((0.0, 0.5, profile.heartbeat_seconds)),
+        requests_per_environment=more.choice((0.1, 1.0, 10.0, 10.0, 10.0)),
+    )
+
+
+def _weather(chance: Random) -> Profile:
     name = chance.choice(("calm", "default", "heavy", "harsh", "harsh", "throttled", "broken"))
     if name == "throttled":
         return Profile.calm().but(
@@ -162,7 +203,8 @@ def _profile(chance: Random) -> Profile:
     return profile
 
 
-def _job(chance: Random, number: int) -> Job:
+def _job(chance: Random, more: Random, number: int, fabrics: int) -> Job:
+    tells = more.random() < 0.3
     count = chance.choice((1, 3, 10, 30, 60))
     scale = chance.choice((0.0, 0.01, 0.3, 2.0, 10.0))
     share_of_errors = chance.choice((0.0, 0.0, 0.02, 0.2))
@@ -180,6 +222,7 @@ def _job(chance: Random, number: int) -> Job:
                 raises=errs or ("first" if chance.random() < fleeting else ""),
                 body=bytes(BIG) if big and chance.random() < 0.1 else b"",
                 answer=BIG if big and chance.random() < 0.1 else 0,
+                tells=tells,
             )
         )
     shape = chance.choice(
@@ -194,4 +237,6 @@ def _job(chance: Random, number: int) -> Job:
         delay=chance.choice((0.0, 0.0, chance.uniform(0, 5))),
         give_up=chance.uniform(0, 3 * scale + 1) if stops < 0.2 else None,
         take=chance.randint(0, count) if 0.2 <= stops < 0.3 else None,
+        weight=more.choice((1.0, 1.0, 0.1, 7.0)),
+        fabric=more.randrange(fabrics),
     )
