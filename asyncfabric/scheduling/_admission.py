@@ -120,12 +120,13 @@ class Admission(Generic[F]):
             chance: a random number from [0, 1).
             retry_after: seconds to wait, if the service said so.
 
-        Returns whether there is hope still. Without any, what waits should fail.
+        Returns whether there is hope still: something is at work, or patience isn't at its end.
+        Without any, what waits should fail.
         """
         if self._throttle is None:
             return True
         self._throttle.refused(now, self.in_flight, scarce, chance, retry_after)
-        return not self._throttle.is_hopeless(now)
+        return self.in_flight > 0 or not self._throttle.is_hopeless(now)
 
     # -- who takes turns ------------------------------------------------------------------------
 

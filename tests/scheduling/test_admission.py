@@ -20,6 +20,7 @@ from asyncfabric.scheduling import Admission
 
 WEIGHTS = st.sampled_from([0.25, 1.0, 1.0, 2.0, 5.0])
 WORK = st.sampled_from([0.001, 0.01, 0.1, 1.0])
+LARGEST = 1.0
 
 
 def _launch(admission: Admission[int], work: float = 1.0) -> int:
@@ -142,9 +143,14 @@ def test_a_fan_out_that_leaves_is_not_kept() -> None:
 class AdmissionMachine(RuleBasedStateMachine):
     """Joins, wakes, rests and leaves in any order, with launches in between."""
 
-    @initialize(limit=st.one_of(st.none(), st.integers(1, 8)))
-    def begin(self, limit: int | None) -> None:
+    @initialize(limit=st.one_of(st.none(), st.integers(1, 8)), plain=st.booleans())
+    def begin(self, limit: int | None, plain: bool) -> None:
         self.admission: Admission[int] = Admission(limit)
+        self.plain = plain  # no work comes unforeseen, and there is a place for each kind
+        self.weights: dict[int, float] = {}
+        self.done: dict[int, float] = {}
+        # of two that take turns: what each had done when they last began to do so side by side
+        self.since: dict[tuple[int, int], tuple[float, float]] = {}
         self.kinds: dict[int, int] = {}
         self.awake: set[int] = set()
         self.in_flight = 0
@@ -155,8 +161,20 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.admission.join(self.joined, weight, kind)
         assert self.admission.wake(self.joined)
         self.kinds[self.joined] = kind
-        self.awake.add(self.joined)
+        self.weights[self.joined] = weight
+        self.done[self.joined] = 0.0
+        self.comes(self.joined)
         self.joined += 1
+
+    def comes(self, fan_out: int) -> None:
+        for other in self.awake - {fan_out}:
+            pair = min(fan_out, other), max(fan_out, other)
+            self.since[pair] = self.done[pair[0]], self.done[pair[1]]
+        self.awake.add(fan_out)
+
+    def goes(self, fan_out: int) -> None:
+        self.awake.discard(fan_out)
+        self.since = {pair: done for pair, done in self.since.items() if fan_out not in pair}
 
     @precondition(lambda self: self.joined)
     @rule(data=st.data(), what=st.sampled_from(["wake", "rest", "leave", "join"]))
@@ -165,10 +183,10 @@ class AdmissionMachine(RuleBasedStateMachine):
         if what == "wake":
             news = fan_out in self.kinds and fan_out not in self.awake
             assert self.admission.wake(fan_out) == news
-            if fan_out in self.kinds:
-                self.awake.add(fan_out)
+            if news:
+                self.comes(fan_out)
             return
-        self.awake.discard(fan_out)
+        self.goes(fan_out)
         if what == "rest":
             self.admission.rest(fan_out)
         elif what == "leave":
@@ -176,11 +194,14 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.kinds.pop(fan_out, None)
         elif fan_out in self.kinds:
             self.admission.join(fan_out, 1.0, self.kinds[fan_out])
+            self.weights[fan_out] = 1.0
         else:
             self.admission.rest(fan_out)
 
     @rule(work=WORK, attempts=st.integers(1, 3), full=st.sets(st.integers(0, 1)))
     def launch(self, work: float, attempts: int, full: set[int]) -> None:
+        if self.plain:
+            full = set()
         able = {fan_out for fan_out in self.awake if self.kinds[fan_out] not in full}
         turn = self.admission.turn(full)
         assert (turn is None) == (not able)
@@ -193,6 +214,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         if attempts:
             self.admission.launched(turn, attempts, work)
             self.in_flight += attempts
+            self.done[turn] += work
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
@@ -201,7 +223,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.admission.landed(attempts)
         self.in_flight -= attempts
 
-    @precondition(lambda self: self.joined)
+    @precondition(lambda self: self.joined and not self.plain)
     @rule(data=st.data(), work=st.floats(-0.5, 0.5))
     def correct(self, data: st.DataObject, work: float) -> None:
         self.admission.corrected(data.draw(st.integers(0, self.joined - 1)), work)
@@ -217,6 +239,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             assert turn is not None
             waiting.discard(turn)
             self.admission.launched(turn, 0, 1.0)
+            self.done[turn] += 1.0
         pytest.fail(f"{waiting} starve")
 
     @invariant()
@@ -227,6 +250,17 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert admission.in_flight == self.in_flight
         assert admission.limit is None or self.in_flight <= admission.limit
         assert admission.waits == bool(self.awake)
+
+    @invariant()
+    def shares_are_fair(self) -> None:
+        """Goyal et al., theorem 1: over any time in which two take turns."""
+        if not hasattr(self, "admission") or not self.plain:
+            return
+        for (one, other), (had_one, had_other) in self.since.items():
+            share_one = (self.done[one] - had_one) / self.weights[one]
+            share_other = (self.done[other] - had_other) / self.weights[other]
+            most = LARGEST / self.weights[one] + LARGEST / self.weights[other]
+            assert abs(share_one - share_other) <= most + 1e-9
 
 
 def test_any_sequence_of_events() -> None:

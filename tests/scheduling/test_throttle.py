@@ -133,6 +133,17 @@ def test_what_is_at_work_is_hope() -> None:
     assert admission.room(3600.0) == 1
 
 
+def test_what_is_at_work_after_refusals_of_everything_is_hope() -> None:
+    """It was taken, and may run for long, while the next one is refused."""
+    admission: Admission[int] = Admission(100, POLICY)
+    admission.join(0, 1.0)
+    assert admission.refused(0.0, "concurrency", 0.5)
+    admission.launched(0, 1, 1.0, 20.0)
+    assert admission.refused(100.0, "concurrency", 0.5)
+    admission.landed(1)
+    assert not admission.refused(200.0, "concurrency", 0.5)
+
+
 def test_a_service_that_takes_nothing_is_given_up() -> None:
     admission: Admission[int] = Admission(100, POLICY)
     now, refusals = 0.0, 0
