@@ -147,6 +147,7 @@ class Launch:
             archive=archive,
             inline=traits.inline,
             code=small,
+            heartbeats=traits.heartbeats,
         )
         run.code = {each.digest: each.data for each in code if each.digest not in small}
         run.prepare = None

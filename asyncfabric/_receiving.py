@@ -239,11 +239,19 @@ class Receiving:
         if not self._admission.refused(self.now(), scarce, chance, retry_after):
             entry.run.finish(error)
 
-    def on_progress(self, flight: int, position: int, fraction: float) -> None:
-        """Know how far a running call is."""
+    def on_began(self, flight: int, at: float) -> None:
+        """Know since when the calls of an invocation run."""
         entry = self._flights.get(flight)
         if entry is not None and not entry.run.over:
-            entry.run.progressed(flight, position, fraction)
+            entry.run.began(flight, at)
+
+    def on_progress(
+        self, flight: int, position: int, fraction: float, at: float | None = None
+    ) -> None:
+        """Know how far a running call was at some time."""
+        entry = self._flights.get(flight)
+        if entry is not None and not entry.run.over:
+            entry.run.progressed(flight, position, fraction, at)
 
     def copy(self, run: Run) -> None:
         """Launch copies of a run's late invocations, as soon as there is room."""

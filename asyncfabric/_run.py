@@ -147,9 +147,14 @@ class Run:
         """Return an invocation that takes too long, and its calls to launch once more, or None."""
         return self.fan_out.copy(self.dispatcher.now(), most)
 
-    def progressed(self, flight: int, position: int, fraction: float) -> None:
-        """Know how far a call is."""
-        if self.fan_out.progressed(flight, position, fraction, self.dispatcher.now()):
+    def began(self, flight: int, at: float) -> None:
+        """Know since when the calls of an invocation run."""
+        self.fan_out.began(flight, at)
+        self.set_alarm()
+
+    def progressed(self, flight: int, position: int, fraction: float, at: float | None) -> None:
+        """Know how far a call was at some time."""
+        if self.fan_out.progressed(flight, position, fraction, self.dispatcher.now(), at):
             self.dispatcher.copy(self)
         self.set_alarm()
 

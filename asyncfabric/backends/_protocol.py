@@ -31,6 +31,7 @@ class Traits(NamedTuple):
         copies: a call may be at several workers at once: the backend answers for each invocation
             apart, so the first answer can win.
         adaptive: the service behind it throttles, so the limit has to adapt.
+        heartbeats: how workers that answer only once tell what they are at; see `Plan`.
     """
 
     separate: bool = True
@@ -44,6 +45,7 @@ class Traits(NamedTuple):
     inline: int | None = None
     copies: bool = False
     adaptive: bool = False
+    heartbeats: tuple[str, float] | None = None
 
 
 class Receiver(Protocol):
@@ -108,8 +110,20 @@ class Receiver(Protocol):
         """
         ...
 
-    def on_progress(self, flight: int, position: int, fraction: float) -> None:
-        """Know how far a running call is, from 0 to 1, by its own word."""
+    def on_began(self, flight: int, at: float) -> None:
+        """Know that the calls of an invocation run, since a time of the loop's clock.
+
+        Told where it is news: what came before, such as the start of a worker, took long.
+        """
+        ...
+
+    def on_progress(
+        self, flight: int, position: int, fraction: float, at: float | None = None
+    ) -> None:
+        """Know how far a call was, from 0 to 1, by its own word, at a time of the loop's clock.
+
+        None for now: where that takes a while to become known, calls have gone on since.
+        """
         ...
 
     def on_refused(self, flight: int, error: Exception) -> None:

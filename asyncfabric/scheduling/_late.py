@@ -123,25 +123,35 @@ class Late:
             self._slow += seconds > self.speed.late(entry)
         self.speed.came(max(0.0, now - entry.launched - entry.busy), cold=cold)
 
-    def progressed(self, flight: int, entry: Flight, place: int, share: float, now: float) -> bool:
-        """Learn how far a call is; return whether that makes its invocation late.
+    def began(self, flight: int, entry: Flight, at: float) -> None:
+        """Learn since when the calls of an invocation run: its worker's start is over."""
+        if not entry.begun:
+            entry.since, entry.begun = max(at, entry.launched), True
+            if entry.state == WATCHED:
+                self.watch(flight, entry)
+
+    def progressed(
+        self, flight: int, entry: Flight, place: int, share: float, now: float, at: float
+    ) -> bool:
+        """Learn how far a call was at some time; return whether that makes its invocation late.
 
         Its speed is that from its first mark to the present one: what was before the first may have
         been the start of its worker.
         """
-        self.speed.heard(now - entry.heard[0])
+        if now > entry.heard[0]:
+            self.speed.heard(now - entry.heard[0])
         entry.heard = now, share
         mark = entry.mark
         if mark is None or mark[0] != place:
-            entry.mark, entry.ends = (place, now, share), None
+            entry.mark, entry.ends = (place, at, share), None
             return False
         _, since, begun = mark
-        if share <= begun or now <= since:
+        if share <= begun or at <= since:
             return False
-        whole = (now - since) / (share - begun)
+        whole = (at - since) / (share - begun)
         if entry.ends is None:
             self.speed.foretold(whole)
-        left = (1.0 - share) * whole + self.speed.left(entry)
+        left = (1.0 - share) * whole + self.speed.left(entry, place) - (now - at)
         entry.ends = now + left
         late = (
             entry.state == WATCHED

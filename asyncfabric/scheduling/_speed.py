@@ -160,9 +160,10 @@ class Speed:
         way = self._ways[False] if self._ways[False].count else self._ways[True]
         return way.median + self._calls(entry) * self._each(entry, high=False)
 
-    def left(self, entry: Flight) -> float:
+    def left(self, entry: Flight, place: int) -> float:
         """Return what the calls behind the one that is running would take."""
-        return (self._calls(entry) - 1) * self._each(entry, high=False)
+        behind = min(self._calls(entry), len(entry.batch.inputs) - place) - 1
+        return behind * self._each(entry, high=False)
 
     @property
     def yardstick(self) -> float:

@@ -152,12 +152,20 @@ class UnderWay(Intake):
             if final or entry.left <= calls:
                 self._late.landed(entry, now, cold=cold)
 
-    def progressed(self, flight: int, position: int, fraction: float, now: float) -> bool:
-        """Learn how far a running call is; return whether that makes it late."""
+    def began(self, flight: int, at: float) -> None:
+        """Learn since when the calls of an invocation run."""
+        if self._late is not None and (entry := self.flights.get(flight)) is not None:
+            self._late.began(flight, entry, at)
+
+    def progressed(
+        self, flight: int, position: int, fraction: float, now: float, at: float | None = None
+    ) -> bool:
+        """Learn how far a running call was at some time; return whether that makes it late."""
         entry = self.flights.get(flight)
         if self._late is None or entry is None or not entry.holds(position):
             return False
-        return self._late.progressed(flight, entry, position, fraction, now)
+        at = now if at is None else at
+        return self._late.progressed(flight, entry, position, fraction, now, at)
 
     # -- copies ---------------------------------------------------------------------------------
 

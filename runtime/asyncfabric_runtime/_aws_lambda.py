@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from asyncfabric_storage._buffers import Buffer
 
     from ._archives import Archives
+    from ._heartbeat import Heartbeat
 
 MARGIN_SECONDS = 2.0
 """An invocation is answered so long before the function's own timeout, which would lose it."""
@@ -108,6 +109,11 @@ class LambdaWorker:
         invocation.record.fetch = perf_counter() - started
         invocation.until = until
         alarm = Alarm(plan.timeout, until)
+        heartbeat: Heartbeat | None = None
+        if plan.heartbeats is not None:
+            from ._heartbeat import Heartbeat
+
+            heartbeat = Heartbeat(invocation, *plan.heartbeats)
         try:
             if not plan.is_async:
                 invocation.limit = alarm
@@ -118,6 +124,8 @@ class LambdaWorker:
             return last[0]
         finally:
             alarm.dismiss()
+            if heartbeat is not None:
+                heartbeat.stop()
 
     def _get_code(self, envelope: Envelope) -> None:
         """Bring the function and the user's modules here, unless they are."""

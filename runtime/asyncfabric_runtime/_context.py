@@ -102,14 +102,16 @@ class Context:
     def progress(self, fraction: float) -> None:
         """Report how much of this attempt's work is done, from 0 to 1.
 
-        A call that runs late by its own word gets a copy sooner (see `Hedge`). Reports cost little,
-        and only some of them may be sent; where the backend carries none they do nothing.
+        A call that is slow by its own word gets a copy sooner, and one that is long but gets on
+        gets none (see `Hedge`). Reports cost next to nothing, and only some of them are sent; where
+        the backend carries none they change nothing. After the end of the call they are ignored.
 
+            here = asyncfabric.current()
             for step in range(steps):
                 ...
-                asyncfabric.current().progress((step + 1) / steps)
+                here.progress((step + 1) / steps)
 
-        Raises `ValueError` for anything below 0 or above 1.
+        Raises `ValueError` for anything below 0 or above 1, and for less than was reported before.
         """
         if not 0.0 <= fraction <= 1.0:
             msg = f"progress({fraction}): give the share of the work that is done, from 0 to 1"

@@ -36,6 +36,7 @@ _PLAN_FIELDS = (
     "archive",
     "inline",
     "code",
+    "heartbeats",
 )
 
 
@@ -59,6 +60,8 @@ class Plan:
         archive: digest of the archive of the user's own modules; None where the worker has them.
         inline: bytes that an answer may carry; a larger one goes through the store. None for any.
         code: small packed functions, by digest, where a driver can't know what its worker has.
+        heartbeats: what stands before the names of heartbeats in the store, and how many seconds
+            lie between them; None for none. See `_heartbeat`.
 
     A plan is not changed once it is made. These classes are written out: `dataclasses` would cost a
     worker 9 ms of its start.
@@ -85,6 +88,7 @@ class Plan:
         archive: str | None = None,
         inline: int | None = None,
         code: Mapping[str, bytes] | None = None,
+        heartbeats: tuple[str, float] | None = None,
     ) -> None:
         self.job = job
         self.function = function
@@ -102,6 +106,7 @@ class Plan:
         self.archive = archive
         self.inline = inline
         self.code: Mapping[str, bytes] = code or {}
+        self.heartbeats = heartbeats
         self._packed = b""
 
     def __eq__(self, other: object) -> bool:

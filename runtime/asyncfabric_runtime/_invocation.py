@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ._limit import Limit
     from ._outcome import Outcome
     from ._process import Process
+    from ._progress import Progress
 
     Emit = Callable[[Outcome], None]
 
@@ -65,8 +66,14 @@ class Invocation:
         self.until: float | None = None
         """By when, in `perf_counter`'s seconds, the whole invocation must have been answered."""
         self.since = 0.0
+        self.over = False
+        """All calls of a plain function have ended."""
         self.on_progress: Callable[[int, float], None] | None = None
         """Told of a call's position and of how much of it is done, by its own word."""
+        self.carrier: Callable[[Invocation], Callable[[int, float], None]] | None = None
+        """Makes `on_progress` when a call tells of its progress for the first time."""
+        self.progress: Progress | None = None
+        """What the calls have told; None if they have told nothing."""
         self._process = process
         self.record = Record(envelope.flight, envelope.plan, cold=process.invocations == 0)
         self.function: Callable[..., Any] = _not_loaded
@@ -124,6 +131,8 @@ class Invocation:
         self.keywords = {name: self._held[stored] for name, stored in plan.shared.items()}
         self.record.load += perf_counter() - started
         process.loaded = (plan, self.function, self.keywords)
+        if process.on_loaded is not None:
+            process.on_loaded(self)
 
     def _announce(self, position: int) -> None:
         self.page[0] = self.announced + position
@@ -161,8 +170,32 @@ class Invocation:
             deadline=deadline,
             seed=plan.seed,
             store_url=plan.store_url,
-            on_progress=None if self.on_progress is None else partial(self.on_progress, position),
+            on_progress=partial(self.tell, position),
         )
+
+    def runs(self, position: int) -> bool:
+        """Tell whether the call at a position is running."""
+        if not self.plan.is_async:
+            return not self.over and bool(self.page[0] == self.announced + position)
+        task = self._tasks.get(position)
+        return task is not None and not task.done()
+
+    def tell(self, position: int, fraction: float) -> None:
+        """Take a call's word for how much of it is done; too late is no error.
+
+        Raises `ValueError` if that goes back.
+        """
+        if not self.runs(position):
+            return
+        if self.progress is None:
+            from ._progress import Progress
+
+            self.progress = Progress(self)
+            if self.carrier is not None:
+                self.on_progress = self.carrier(self)
+        self.progress.note(position, fraction)
+        if self.on_progress is not None:
+            self.on_progress(position, fraction)
 
     def argument(self, position: int) -> Any:  # noqa: ANN401 - the user's value
         """Decode the input of the call at a position."""

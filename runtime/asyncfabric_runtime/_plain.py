@@ -41,6 +41,7 @@ def run_plain(invocation: Invocation, emit: Callable[[Outcome], None] | None) ->
             else:
                 return
     finally:
+        invocation.over = True
         leave(entered)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from ._envelope import Envelope, Plan
+    from ._invocation import Invocation
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class Process:
         )
         self.loaded: tuple[Plan, Callable[..., Any], dict[str, Any]] | None = None
         """The last invocation's plan, function and shared values: the next one is mostly alike."""
+        self.on_loaded: Callable[[Invocation], None] | None = None
+        """Told when code and values are loaded and the calls of an invocation begin."""
         self._code: _Recent[bytes] = _Recent(CODE_KEPT)
         self._functions: _Recent[Callable[..., Any]] = _Recent(CODE_KEPT)
         self._values: _Recent[Any] = _Recent(VALUES_KEPT)

@@ -25,7 +25,6 @@ from ._context import become_worker, running_transcript
 from ._envelope import PYTHON, Envelope
 from ._invocation import Invocation
 from ._process import Process
-from ._progress import Progress
 from ._stream import FrameStream
 from ._wire import HELLO, PROGRESS, READY, RECALL, RETURNED, load_head, pack
 
@@ -36,9 +35,12 @@ if TYPE_CHECKING:
     from asyncfabric_storage._buffers import Buffer
 
     from ._outcome import Outcome
+    from ._progress import Report
     from ._watchdog import Watchdog
 
 _IDLE = -1
+_LONG_SECONDS = 0.01
+"""When code and values have taken so long to load, the driver is told that the calls begin."""
 
 
 def main(work_fd: int, control_fd: int, page_fd: int) -> None:
@@ -63,6 +65,7 @@ class LocalWorker:
         self._control = control
         self._page = page
         self._process = Process()
+        self._process.on_loaded = self._loaded
         self._active: dict[int, Invocation] = {}
         self._waiting: deque[Invocation] = deque()
         self._refused: set[int] = set()
@@ -116,11 +119,23 @@ class LocalWorker:
             invocation = Invocation(envelope, self._process)
             self._active[envelope.flight] = invocation
         invocation.page = self._page
-        invocation.on_progress = Progress(partial(self._report, envelope.flight))
+        invocation.carrier = self._carry
         return invocation
 
-    def _report(self, flight: int, position: int, fraction: float) -> None:
-        self._send(pack(PROGRESS, (flight, position, fraction)))
+    def _carry(self, invocation: Invocation) -> Callable[[int, float], None]:
+        from ._progress import Sender
+
+        return Sender(invocation, partial(self._report, invocation.envelope.flight))
+
+    def _loaded(self, invocation: Invocation) -> None:
+        record = invocation.record
+        if record.fetch + record.load > _LONG_SECONDS and invocation.pending:
+            from ._progress import Report
+
+            self._report(invocation.envelope.flight, Report(invocation.pending[0], 0.0))
+
+    def _report(self, flight: int, report: Report) -> None:
+        self._send(pack(PROGRESS, (flight, report.to_wire())))
 
     def _run(self, invocation: Invocation) -> None:
         if invocation.plan.timeout is None:

@@ -79,6 +79,7 @@ class Recorder:
         self.broken: list[Exception] = []
         self.throttled: list[tuple[int, str]] = []
         self.progress: list[tuple[int, int, float]] = []
+        self.began: list[tuple[int, float]] = []
         self.random = Random(0)
         self._news = asyncio.Event()
 
@@ -121,7 +122,12 @@ class Recorder:
         self.throttled.append((flight, scarce))
         self._news.set()
 
-    def on_progress(self, flight: int, position: int, fraction: float) -> None:
+    def on_began(self, flight: int, at: float) -> None:
+        self.began.append((flight, at))
+
+    def on_progress(
+        self, flight: int, position: int, fraction: float, at: float | None = None
+    ) -> None:
         self.progress.append((flight, position, fraction))
         self._news.set()
 

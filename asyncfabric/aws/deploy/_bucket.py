@@ -34,8 +34,10 @@ _BLOCK = {
 _ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
 _OWNERSHIP = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 DAYS_OF_SPILL = 2
-"""Days after which go what was too large for an invocation, and drivers delete once it is read."""
-_EXPIRING = ("jobs", "objects", "packages", "spill")
+"""Days after which goes what drivers delete once it is read: what was too large for an invocation,
+and heartbeats."""
+_SHORT_LIVED = ("progress", "spill")
+_EXPIRING = ("jobs", "objects", "packages", *_SHORT_LIVED)
 """What expires, below the family's prefix. Dependencies don't: functions refer to them."""
 
 
@@ -51,7 +53,7 @@ def lifecycle_rules(prefix: str, days: int) -> list[dict[str, Any]]:
             "ID": f"{prefix}/{part}",
             "Status": "Enabled",
             "Filter": {"Prefix": f"{prefix}/{part}/"},
-            "Expiration": {"Days": DAYS_OF_SPILL if part == "spill" else days},
+            "Expiration": {"Days": DAYS_OF_SPILL if part in _SHORT_LIVED else days},
         }
         for part in _EXPIRING
     ]

@@ -23,6 +23,7 @@ from asyncfabric_runtime._wire import OUTCOME, SPILLED
 from ._cargo import Cargo
 from ._connection import Connection
 from ._faults import is_worth_another, may_have_run, scarce, told_as_timeout
+from ._heartbeats import Heartbeats
 from ._held import Held
 from ._modules import Modules
 from ._payload import from_body, to_payload, unreadable
@@ -78,6 +79,10 @@ class LambdaBackend:
         self._settings = settings
         self._connection = Connection(settings, self.lanes)
         self._held: dict[int, Held] = {}
+        self._heartbeats: Heartbeats | None = None
+        if settings.heartbeats is not None:
+            self._heartbeats = heartbeats = Heartbeats(self._held, self.lanes)
+            self.traits = self.traits._replace(heartbeats=(heartbeats.prefix, heartbeats.seconds))
         self._work: set[asyncio.Task[None]] = set()
         self._deleting: set[asyncio.Task[None]] = set()
         self._receiver: Receiver | None = None
@@ -93,6 +98,9 @@ class LambdaBackend:
     def open(self, receiver: Receiver, store: ObjectStore) -> None:
         """Begin to find credentials, region and address."""
         self._receiver, self._store = receiver, store
+        if self._heartbeats is not None:
+            self._heartbeats.open(receiver, store)
+        self._loop = asyncio.get_running_loop()
         self._cargo = Cargo(store)
         self._questions = Questions(self._connection, receiver.random)
         self._modules = Modules(self._cargo, self._questions, self._settings.member)
@@ -123,6 +131,8 @@ class LambdaBackend:
             await asyncio.wait(pending)
         await self._cargo.aclose()
         await self._connection.aclose()
+        if self._heartbeats is not None:
+            await self._heartbeats.aclose()
         for held in self._held.values():
             self._delete(held.key)
         if self._deleting:
@@ -176,7 +186,9 @@ class LambdaBackend:
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:  # noqa: ARG002
         """Invoke the function; through the store where the envelope is large or code is new."""
-        held = self._held[envelope.flight] = Held(envelope)
+        held = self._held[envelope.flight] = Held(envelope, self._loop.time())
+        if self._heartbeats is not None:
+            self._heartbeats.launched()
         missing = self._cargo.missing(code, envelope.plan.archive, envelope.flight)
         frame = envelope.to_frame()
         size = _size(frame)
@@ -221,7 +233,8 @@ class LambdaBackend:
 
     def _drop(self, held: Held) -> None:
         """Let go of an invocation that is over."""
-        self._held.pop(held.flight, None)
+        if self._held.pop(held.flight, None) is not None and self._heartbeats is not None:
+            self._heartbeats.landed(held)
         self._delete(held.key)
 
     def _answered(self, held: Held, reply: Reply | Unanswered) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncfabric.backends._heard import Heard
+
 if TYPE_CHECKING:
     from asyncfabric_runtime import Envelope, Outcome
 
@@ -25,12 +27,26 @@ class Held:
         recalled: nobody waits for it any more.
         timeout: seconds that each of them may run; None for as long as the function may.
         once: none of them may run twice.
+        launched: when it was launched, in seconds of the loop's clock.
+        heard: what was heard of it while it runs.
     """
 
-    __slots__ = ("calls", "flight", "key", "once", "recalled", "seconds", "timeout")
+    __slots__ = (
+        "calls",
+        "flight",
+        "heard",
+        "key",
+        "launched",
+        "once",
+        "recalled",
+        "seconds",
+        "timeout",
+    )
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, launched: float) -> None:
         plan = envelope.plan
+        self.launched: float = launched
+        self.heard = Heard(together=plan.is_async, launched=launched)
         self.flight: int = envelope.flight
         self.calls: int = len(envelope.indices)
         in_turn = 1 if plan.is_async else self.calls

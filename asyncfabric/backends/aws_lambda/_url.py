@@ -16,7 +16,16 @@ INLINE_BYTES = 256 * 1024
 LEAST_INLINE_BYTES, MOST_INLINE_BYTES = 4 * 1024, 4 * 1024 * 1024
 """In base64 and with its envelope, a payload must stay below Lambda's 6 MB."""
 
-_OPTIONS = ("region", "endpoint_url", "profile", "memory", "arch", "transport", "inline")
+_OPTIONS = (
+    "region",
+    "endpoint_url",
+    "profile",
+    "memory",
+    "arch",
+    "transport",
+    "inline",
+    "heartbeats",
+)
 
 
 class LambdaSettings(NamedTuple):
@@ -29,6 +38,7 @@ class LambdaSettings(NamedTuple):
         profile: section of the AWS configuration that credentials are taken from.
         transport: how it is spoken to; None to choose.
         inline: bytes of inputs, and of results, that an invocation carries itself.
+        heartbeats: how workers tell what they are at: through the store, or not at all.
     """
 
     member: Member
@@ -37,6 +47,7 @@ class LambdaSettings(NamedTuple):
     profile: str | None = None
     transport: TransportKind | None = None
     inline: int = INLINE_BYTES
+    heartbeats: Literal["store"] | None = None
 
     @property
     def remote(self) -> bool:
@@ -49,8 +60,8 @@ def read_url(url: str) -> LambdaSettings:
     """Read a URL such as `lambda://asyncfabric?region=eu-west-1&memory=3538`.
 
     The options are `region`, `endpoint_url`, `profile`, `memory` (MB), `arch` ("x86_64" or
-    "arm64"), `transport` ("thin" or "aiobotocore") and `inline` (bytes). Raises
-    `ConfigurationError`.
+    "arm64"), `transport` ("thin" or "aiobotocore"), `inline` (bytes) and `heartbeats` ("store").
+    Raises `ConfigurationError`.
     """
     parts = urlsplit(url)
     name = parts.netloc
@@ -89,7 +100,16 @@ def read_url(url: str) -> LambdaSettings:
         options.get("profile"),
         cast("TransportKind | None", transport),
         _inline(url, options),
+        _heartbeats(url, options),
     )
+
+
+def _heartbeats(url: str, options: dict[str, str]) -> Literal["store"] | None:
+    told = options.get("heartbeats")
+    if told in {None, "store"}:
+        return cast('Literal["store"] | None', told)
+    msg = f"{url!r}: heartbeats={told!r} is unknown; use 'store', or leave it out"
+    raise ConfigurationError(msg)
 
 
 def _inline(url: str, options: dict[str, str]) -> int:

@@ -16,8 +16,10 @@ from ._worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from asyncfabric.backends._heard import Heard
     from asyncfabric.backends._protocol import Receiver
     from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_runtime._progress import Report
     from asyncfabric_storage import ObjectStore
 
 STALL_SECONDS = 0.01
@@ -238,10 +240,10 @@ class LocalBackend:
         if self._receiver is not None:
             self._receiver.on_returned(flight, positions)
 
-    def on_progress(self, flight: int, position: int, fraction: float) -> None:
-        """Pass a call's progress on."""
-        if self._receiver is not None:
-            self._receiver.on_progress(flight, position, fraction)
+    def on_report(self, heard: Heard, flight: int, report: Report) -> None:
+        """Pass on what a worker is at."""
+        if self._receiver is not None and self._loop is not None:
+            heard.tell(self._receiver, flight, report, self._loop.time())
 
     # -- stopping -------------------------------------------------------------------------------
 

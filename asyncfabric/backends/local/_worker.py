@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol
 
+from asyncfabric.backends._heard import Heard
 from asyncfabric_runtime import Outcome
 from asyncfabric_runtime._invocation import LOADING, WAITING
+from asyncfabric_runtime._progress import Report
 from asyncfabric_runtime._wire import (
     HELLO,
     OUTCOME,
@@ -39,10 +41,20 @@ TIMEOUT_GRACE = 1.0
 class Load:
     """An invocation on a worker."""
 
-    __slots__ = ("cancelled", "is_async", "left", "number", "recalled", "seconds", "timeout")
+    __slots__ = (
+        "cancelled",
+        "heard",
+        "is_async",
+        "left",
+        "number",
+        "recalled",
+        "seconds",
+        "timeout",
+    )
 
     def __init__(self, envelope: Envelope, seconds: float | None, number: int) -> None:
         self.number = number  # how many the worker was sent before it, and one
+        self.heard: Heard | None = None
         self.left = len(envelope.indices)
         self.is_async = envelope.plan.is_async
         self.timeout = envelope.plan.timeout
@@ -66,8 +78,8 @@ class Pool(Protocol):
         """Take back calls that did not run."""
         ...
 
-    def on_progress(self, flight: int, position: int, fraction: float) -> None:
-        """Know how far a running call is."""
+    def on_report(self, heard: Heard, flight: int, report: Report) -> None:
+        """Know what an invocation is at."""
         ...
 
 
@@ -177,10 +189,19 @@ class Worker:
                 self.stalled = False  # all was taken back: no answer will come to say so
             self._pool.on_returned(flight, positions)
         elif kind == PROGRESS:
-            self._pool.on_progress(*load_head(segments[0]))
+            flight, wire = load_head(segments[0])
+            self._on_report(flight, Report.from_wire(wire))
         elif kind == READY:
             self.ready = True
             self._pool.on_ready()
+
+    def _on_report(self, flight: int, report: Report) -> None:
+        load = self.loads.get(flight)
+        if load is None:
+            return  # it ended, and what it said last came later
+        if load.heard is None:
+            load.heard = Heard(together=load.is_async)
+        self._pool.on_report(load.heard, flight, report)
 
     def _on_end(self) -> None:
         """The stream has ended: so has the worker, or it is of no use any more."""
