@@ -3,6 +3,7 @@
 """How many invocations run at a time, and that nothing is lost when much goes wrong."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,22 @@ from asyncfabric.testing import Faults, LambdaFront, Limits
 from tests.aws.backend.fronts import cloud
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def meet(directory: Path, count: int) -> Any:
+    """Return a function whose calls wait until so many have begun."""
+    place = str(directory)
+
+    def work(x: int) -> int:
+        import os
+        import time
+
+        open(os.path.join(place, f"{x}.here"), "w").close()  # noqa: PTH118, PTH123
+        while sum(each.endswith(".here") for each in os.listdir(place)) < count:  # noqa: PTH208
+            time.sleep(0.005)
+        return x
+
+    return work
 
 
 async def test_max_concurrency_is_never_exceeded(front: LambdaFront) -> None:
@@ -36,28 +53,10 @@ async def test_max_concurrency_is_never_exceeded(front: LambdaFront) -> None:
     assert 1 <= max(peaks) <= 3
 
 
-async def test_max_concurrency_is_reached() -> None:
+async def test_max_concurrency_is_reached(tmp_path: Path) -> None:
     """All are held open at once: each waits for the last."""
     async with cloud(concurrency=6, options={"timeout": 50}) as (front, fabric):
-
-        def meet(place: str) -> int:
-            import os
-            import time
-            import uuid
-
-            os.makedirs(place, exist_ok=True)  # noqa: PTH103
-            open(os.path.join(place, uuid.uuid4().hex), "x").close()  # noqa: PTH118, PTH123
-            while len(os.listdir(place)) < 6:  # noqa: PTH208
-                time.sleep(0.01)
-            return 1
-
-        place = fabric.store.root + "-meeting"
-        try:
-            assert await fabric.map(meet, [place] * 6) == [1] * 6
-        finally:
-            import shutil
-
-            shutil.rmtree(place)
+        assert await fabric.map(meet(tmp_path, 6), range(6)) == list(range(6))
         assert front.counters.peak == 6
 
 
@@ -73,15 +72,18 @@ async def test_an_account_with_less_than_max_concurrency() -> None:
         assert front.counters.requests - requests == 200 + throttles
 
 
-async def test_it_comes_back_to_the_limit() -> None:
-    async with cloud(concurrency=8) as (front, fabric):
+async def test_it_comes_back_to_the_limit(tmp_path: Path) -> None:
+    async with cloud(concurrency=8, options={"timeout": 20}) as (front, fabric):
         await fabric.warm(8)
         front.inject(Faults(seed=2, throttled=0.5))
-        await fabric.map(lambda x: x, range(50), chunksize=1)
-        concurrency = fabric._core.backend._concurrency
+        await fabric.map(lambda x: x, range(15), chunksize=1)
+        assert front.counters.throttles > 5
         front.inject(None)
+        # With 1 at a time to begin with, a hundred answers lead back to 8: each is worth 0.05 and,
+        # with every round, more.
         await fabric.map(lambda x: x, range(200), chunksize=1)
-        assert concurrency.limit == 8
+        assert await fabric.map(meet(tmp_path, 8), range(8), chunksize=1) == list(range(8))
+        assert front.counters.peak == 8
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2])
