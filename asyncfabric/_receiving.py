@@ -226,7 +226,7 @@ class Receiving:
         self,
         flight: int,
         *,
-        scarce: Literal["concurrency", "rate"],
+        scarce: Literal["concurrency", "rate", "reach"],
         retry_after: float | None,
         error: Exception,
     ) -> None:

@@ -98,15 +98,15 @@ class Receiver(Protocol):
         self,
         flight: int,
         *,
-        scarce: Literal["concurrency", "rate"],
+        scarce: Literal["concurrency", "rate", "reach"],
         retry_after: float | None,
         error: Exception,
     ) -> None:
-        """Know that the service had no room for an invocation: nothing of it ran.
+        """Know that the service had no room for an invocation, or no way led there: nothing ran.
 
         Its calls are launched again, uncharged, after `retry_after` seconds if the service said so,
-        and the limit of what is `scarce` adapts. `error` is what the calls fail with if the service
-        has no room for anything for too long.
+        and the limit of what is `scarce` adapts; for want of a way there are only pauses. `error`
+        is what the calls fail with if that lasts for too long.
         """
         ...
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from ._limit import Limit
 
-Scarce: TypeAlias = Literal["concurrency", "rate"]
+Scarce: TypeAlias = Literal["concurrency", "rate", "reach"]
+"""What there was too little of: room, launches a second, or a way to the service at all."""
 
 PAUSE_SECONDS = 0.25
 """The first pause, at most, when everything was refused; it doubles from one to the next."""
 LONGEST_PAUSE_SECONDS = 20.0
+STALE_SECONDS = 120.0
+"""After so long without a refusal, the next one is the first of another story."""
 BURST_SECONDS = 0.1
 """Launches that were not made are saved up for so long, at the present rate."""
 _NEAR = 0.95
@@ -89,10 +92,11 @@ class Pauses:
         opens: when it is worth trying again, in seconds of the caller's clock.
     """
 
-    __slots__ = ("_count", "_patience", "_since", "opens")
+    __slots__ = ("_count", "_last", "_patience", "_since", "opens")
 
     def __init__(self, patience: float) -> None:
         self.opens = 0.0
+        self._last = -math.inf
         self._patience = patience
         self._count = 0
         self._since: float | None = None
@@ -101,15 +105,23 @@ class Pauses:
         """Know that something was taken."""
         self._since, self._count = None, 0
 
-    def refused(self, now: float, chance: float, retry_after: float | None = None) -> None:
-        """Know that something was refused while nothing else was at work.
+    def refused(
+        self, now: float, chance: float, retry_after: float | None = None, *, at_work: bool = False
+    ) -> None:
+        """Know that something was refused.
 
         Args:
             now: the time, in seconds of the caller's clock.
             chance: a random number from [0, 1).
             retry_after: seconds to wait, if the service said so.
+            at_work: there is hope, since something else was taken before and isn't done.
         """
-        if self._since is None:
+        if now - self._last > STALE_SECONDS:
+            self.succeeded()
+        self._last = now
+        if at_work:
+            self._since = None
+        elif self._since is None:
             self._since = now
         if self.opens <= now:
             # A whole wave may come back refused: it is one pause, not as many as there were.
@@ -202,10 +214,11 @@ class Throttle:
             self._has_rate = True
             self._rate.refused(self._launches / _WINDOW_SECONDS)
             self._tokens = min(self._tokens, 0.0)
-        else:
+        elif scarce == "concurrency":
             self._slots.refused(in_flight)
-        if not in_flight:
-            self._pauses.refused(now, chance, retry_after)
+        # Where the service answers, the next answer of what is at work is the better moment.
+        if not in_flight or scarce == "reach":
+            self._pauses.refused(now, chance, retry_after, at_work=in_flight > 0)
 
     def is_hopeless(self, now: float) -> bool:
         """Tell whether nothing was taken for too long."""

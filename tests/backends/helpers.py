@@ -115,7 +115,7 @@ class Recorder:
         self,
         flight: int,
         *,
-        scarce: Literal["concurrency", "rate"],
+        scarce: Literal["concurrency", "rate", "reach"],
         retry_after: float | None,
         error: Exception,
     ) -> None:

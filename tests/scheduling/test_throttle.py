@@ -141,7 +141,7 @@ def test_what_is_at_work_after_refusals_of_everything_is_hope() -> None:
     admission.launched(0, 1, 1.0, 20.0)
     assert admission.refused(100.0, "concurrency", 0.5)
     admission.landed(1)
-    assert not admission.refused(200.0, "concurrency", 0.5)
+    assert not admission.refused(115.0, "concurrency", 0.5)
 
 
 def test_a_service_that_takes_nothing_is_given_up() -> None:
@@ -189,3 +189,38 @@ def test_budget() -> None:
     assert sum(budget.spend() for _ in range(100)) == 5
     budget.earn(10**9)
     assert sum(budget.spend() for _ in range(10_000)) == 1000
+
+
+def test_an_old_refusal_takes_nobodys_patience() -> None:
+    pauses = Pauses(60.0)
+    pauses.refused(0.0, 0.5)
+    pauses.refused(60.0, 0.5)
+    assert pauses.is_hopeless(60.0)
+    pauses.refused(600.0, 0.5)
+    assert not pauses.is_hopeless(600.0)
+    assert pauses.opens == 600.125
+
+
+def test_what_can_not_be_reached_has_pauses_and_no_other_limit() -> None:
+    throttle = Throttle(100, POLICY)
+    throttle.refused(1.0, 30, "reach", 0.5, None)
+    assert (throttle.limit, throttle.rate) == (100, None)
+    assert throttle.room(1.1, 30) == 0
+    assert throttle.opens(1.1) == 1.125
+    assert throttle.room(1.125, 30) == 70
+    throttle.refused(2.0, 30, "reach", 0.5, None)
+    assert throttle.opens(2.0) == 2.25
+    throttle.answered(30)
+    throttle.refused(3.0, 30, "reach", 0.5, None)
+    assert throttle.opens(3.0) == 3.125
+
+
+def test_what_is_at_work_keeps_the_unreachable_from_being_given_up() -> None:
+    throttle = Throttle(100, POLICY)
+    for second in range(0, 100, 10):
+        throttle.refused(float(second), 1, "reach", 0.5, None)
+        assert not throttle.is_hopeless(float(second))
+    for second in range(100, 160, 10):
+        throttle.refused(float(second), 0, "reach", 0.5, None)
+        assert not throttle.is_hopeless(float(second))
+    assert throttle.is_hopeless(160.0)
