@@ -64,7 +64,9 @@ def run_map(
     work = partial(talking if heartbeats else quiet, job.seconds)
 
     async def main() -> list[int]:
-        async with cloud.fabric(max_concurrency=job.slots, hedge=hedge) as fabric:
+        async with cloud.fabric(
+            max_concurrency=job.slots, hedge=hedge, heartbeats=heartbeats
+        ) as fabric:
             return await fabric.map(work, range(job.calls))
 
     check(job, cloud.run(main))

@@ -109,6 +109,10 @@ class Accounts:
             where = f"environment {served.environment.number} x {served.slow!r}"
             self._note(f"{what} {work.name} on {where}")
 
+    def beaten(self) -> None:
+        """Write down a worker's heartbeat, which is a write to the store."""
+        self._ledger.requests["put"] += 1
+
     def answered(self, work: Work, outcome: Outcome) -> None:
         """Write down the calls that are answered for the first time."""
         ledger, indices, job = self._ledger, work.envelope.indices, work.job

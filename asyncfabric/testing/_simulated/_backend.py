@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from asyncfabric.backends._heard import Heard
 from asyncfabric.backends._protocol import Traits
 from asyncfabric.backends.aws_lambda._faults import is_worth_another, may_have_run, scarce
 from asyncfabric_storage import StorageError
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from asyncfabric.backends._protocol import Receiver
     from asyncfabric_runtime import Envelope, Outcome, Plan
+    from asyncfabric_runtime._progress import Report
     from asyncfabric_storage import ObjectStore
     from asyncfabric_storage._buffers import Buffer
 
-    from ._beats import Mark
     from ._function import SimulatedFunction
     from ._service import Service
 
@@ -40,6 +41,7 @@ class SimulatedBackend:
         number: gives fan-outs their numbers.
         seed: of the driver's own random numbers.
         limit: invocations at once at most; None for 100.
+        heartbeats: workers tell of the progress of their calls.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class SimulatedBackend:
         number: Callable[[str], int],
         seed: int,
         limit: int | None = None,
+        *,
+        heartbeats: bool = False,
     ) -> None:
         self.lanes = LANES if limit is None else limit
         self.traits = Traits(
@@ -65,6 +69,7 @@ class SimulatedBackend:
         self._function = function
         self._number = number
         self._seed = seed
+        self._heartbeats = heartbeats
         self._held: dict[int, Work] = {}
         self._receiver: Receiver | None = None
         self._requests = 0
@@ -119,6 +124,9 @@ class SimulatedBackend:
             envelope.segments = _copies(envelope.segments)
         work = Work(envelope, self._function, self, self._number(envelope.plan.job))
         self._held[envelope.flight] = work
+        if self._heartbeats:
+            now = asyncio.get_running_loop().time()
+            work.heard = Heard(together=envelope.plan.is_async, launched=now)
         size = weight(envelope.inputs, envelope.segments)
         if size > INLINE_BYTES:
             self._later(self._launch_aside(work, size))
@@ -229,10 +237,11 @@ class SimulatedBackend:
                 ran=may_have_run(fault),
             )
 
-    def on_mark(self, work: Work, mark: Mark) -> None:
-        """Pass a call's progress on."""
-        if self._receiver is not None:
-            self._receiver.on_progress(work.envelope.flight, mark.position, mark.fraction)
+    def on_report(self, work: Work, report: Report) -> None:
+        """Pass on what is new in it."""
+        if self._receiver is not None and work.heard is not None:
+            now = asyncio.get_running_loop().time()
+            work.heard.tell(self._receiver, work.envelope.flight, report, now)
 
 
 def _copies(segments: list[Buffer]) -> list[Buffer]:

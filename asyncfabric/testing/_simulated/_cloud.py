@@ -145,6 +145,7 @@ class SimulatedCloud:
         max_concurrency: int | None = None,
         max_pending: int | None = None,
         limit: Limit | None = None,
+        heartbeats: bool = False,
         **options: Unpack[Options],
     ) -> Fabric:
         """Return a Fabric whose backend and store are this cloud's; for use inside `run`.
@@ -157,6 +158,8 @@ class SimulatedCloud:
             max_concurrency: invocations at once at most; 100 by default, as on Lambda.
             max_pending: as in `Fabric`.
             limit: as in `Fabric`.
+            heartbeats: calls that run for long tell of their progress through the store, as with
+                `lambda://...?heartbeats=store`.
             **options: as in `Fabric`.
         """
         service = self._service
@@ -171,7 +174,9 @@ class SimulatedCloud:
             )
             service.set_aside += reserved or 0
         seed = self._chances.stream("driver").getrandbits(64)
-        backend = SimulatedBackend(service, known, self._number, seed, max_concurrency)
+        backend = SimulatedBackend(
+            service, known, self._number, seed, max_concurrency, heartbeats=heartbeats
+        )
         return Fabric(
             backend,
             storage=self.store,

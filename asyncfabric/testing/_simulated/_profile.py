@@ -211,8 +211,8 @@ class Profile(_Changeable):
         duplicates: share of invocations that run a second time beside the first.
         throttles: share of invocations that are refused although there is room.
         retry_after: what a refusal asks to wait for, in seconds; None: it says nothing.
-        heartbeat_seconds: a worker sends reports of progress so far apart at least.
-        heartbeat: how long such a report takes to the driver.
+        heartbeat_seconds: reports of progress are written to the store so far apart at least, the
+            first after so long; the driver looks for them twice as often.
         burst_bytes: what an environment sends and receives as fast as its connections do.
         bytes_per_second: how fast it does so after that, over all its connections.
         store: how the object store behaves.
@@ -235,8 +235,7 @@ class Profile(_Changeable):
     duplicates: float = 1e-4
     throttles: float = 0.0
     retry_after: float | None = None
-    heartbeat_seconds: float = 2.0
-    heartbeat: Spread = Spread(0.050, 0.200)
+    heartbeat_seconds: float = 5.0
     burst_bytes: float = 300e6
     bytes_per_second: float = 75e6
     store: StoreProfile = field(default_factory=StoreProfile)
@@ -244,9 +243,10 @@ class Profile(_Changeable):
     def __post_init__(self) -> None:
         self._check(
             shares="slow failures lost lost_silently duplicates throttles",
-            amounts="idle_seconds noise silence heartbeat_seconds burst_bytes"
+            amounts="idle_seconds noise silence burst_bytes"
             + ("" if self.retry_after is None else " retry_after"),
-            limits="environments_per_second requests_per_environment bytes_per_second",
+            limits="environments_per_second requests_per_environment bytes_per_second"
+            " heartbeat_seconds",
         )
         for name in ("concurrency", "environments_at_once"):
             check_count(name, getattr(self, name))

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from array import array
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric.testing._admission import (
@@ -24,7 +25,7 @@ from asyncfabric_storage import StorageError
 
 from ._accounts import Accounts, Served
 from ._agenda import Agenda
-from ._beats import Beats
+from ._beats import Beats, Foreseen, Live
 from ._meter import Meter
 from ._network import network
 from ._replies import CALLER_RATE, KINDS
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from asyncfabric_runtime import Outcome
+    from asyncfabric_runtime._progress import Report
     from asyncfabric_storage import ObjectStore
 
-    from ._beats import Mark
+    from ._beats import State
     from ._chances import Chances
     from ._function import Environment, SimulatedFunction
     from ._history import History
@@ -171,9 +173,10 @@ class Service:
         invocation.on_progress = meter.mark
         if first := served.first:
             work.worker = f"environment {served.environment.number}"
-            if plan.is_async:
-                # Its reports are made while the clock runs; those of plain functions all at once.
-                invocation.on_progress = self._beats(served).mark
+            if plan.is_async and work.heard is not None:
+                live = Live(invocation, lambda: self._loop.time() - served.began)
+                invocation.on_progress = live.mark
+                self._beat(served, live)
         if (
             plan.is_async
             or plan.by_reference
@@ -195,14 +198,21 @@ class Service:
         else:
             self._ran(served, outcome, meter, 0.0)
 
-    def _beats(self, served: Served) -> Beats:
-        arrive = partial(self._beat, served.work)
-        served.beats = Beats(self.agenda, self.profile, self._heartbeats, arrive)
-        return served.beats
+    def _beat(self, served: Served, state: State, seconds: float = inf) -> None:
+        """Have heartbeats written while an invocation runs."""
+        served.beats = Beats(
+            self.agenda,
+            self.profile,
+            self._heartbeats,
+            state,
+            self._accounts.beaten,
+            partial(self._found, served.work),
+            seconds,
+        )
 
-    def _beat(self, work: Work, mark: Mark) -> None:
+    def _found(self, work: Work, report: Report) -> None:
         if not work.answered:
-            work.door.on_mark(work, mark)
+            work.door.on_report(work, report)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -260,11 +270,13 @@ class Service:
                 served.calls = meter.begun_within(total)
         elif profile.lost and self._losses.random() < profile.lost:
             served.fate = "lost"
-        if served.first and meter.marks:
-            beats = self._beats(served)
-            for moment, position, fraction in meter.marks:
-                if moment < total:
-                    agenda.after(moment, beats.mark, position, fraction)
+        if (
+            served.first
+            and served.work.heard is not None
+            and not plan.is_async
+            and total > profile.heartbeat_seconds
+        ):
+            self._beat(served, Foreseen(meter), total)
         agenda.after(total, self._end, served, outcome)
 
     # -- ending ---------------------------------------------------------------------------------

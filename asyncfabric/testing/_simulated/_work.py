@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from asyncfabric.backends._heard import Heard
     from asyncfabric_runtime import Envelope, Outcome
+    from asyncfabric_runtime._progress import Report
     from asyncfabric_runtime._values import Encoded
     from asyncfabric_storage._buffers import Buffer
 
-    from ._beats import Mark
     from ._function import SimulatedFunction
 
 
@@ -28,8 +29,8 @@ class Door(Protocol):
         """Take the answer of the service's own duplicate, before or after that of the first."""
         ...
 
-    def on_mark(self, work: Work, mark: Mark) -> None:
-        """Know how far a call is."""
+    def on_report(self, work: Work, report: Report) -> None:
+        """Know what an invocation is at."""
         ...
 
 
@@ -48,6 +49,7 @@ class Work:
         result: where in the store its answer is, if that was.
         recalled: nobody waits for it any more.
         worker: the environment it is in.
+        heard: what its worker told while it ran; None where workers don't tell.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Work:
         "door",
         "envelope",
         "function",
+        "heard",
         "job",
         "key",
         "recalled",
@@ -78,6 +81,7 @@ class Work:
         self.result: str | None = None
         self.recalled = False
         self.worker = ""
+        self.heard: Heard | None = None
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ class Audit:
         events: what the driver told, each with the place of its Fabric.
         fan_outs: of each job that the driver took on, by its number: its inputs in order.
         stopped: when the driver was told, or knew, that a call is to be launched no more.
-        revived: the fan-outs that were taken up again.
+        revived: when a fan-out was taken up again.
     """
 
     def __init__(self, seed: int) -> None:
@@ -39,7 +39,7 @@ class Audit:
         self.events: list[tuple[int, Event]] = []
         self.fan_outs: dict[int, list[Any]] = {}
         self.stopped: dict[tuple[int, int], float] = {}
-        self.revived: set[int] = set()
+        self.revived: dict[int, float] = {}
         self._runs: dict[Run, int] = {}
         self._trouble: list[dict[str, Any]] = []
         self._calls: list[af.Call[Any]] = []
@@ -72,6 +72,7 @@ class Audit:
                     retry=given.retry,
                     hedge=given.hedge,
                     idempotent=given.idempotent,
+                    heartbeats=given.heartbeats,
                     **own,
                 )
                 self._fabrics.append(fabric)
@@ -232,11 +233,15 @@ class Audit:
         try:
             if job.take is not None:
                 for call in calls[job.take :]:
-                    call.cancel()
-                    self._stop(call)
+                    self._cancel(call)
+            if job.cancel_at is not None:
+                await asyncio.wait(calls, timeout=job.cancel_at)
+                for call in calls[::2]:
+                    self._cancel(call)
             await asyncio.gather(*calls, return_exceptions=True)
         finally:
             for call in calls:
+                self._cancel(call)  # those that nobody waits for any more
                 assert call.done()
                 self._stop(call)
         for call, given, expected in zip(calls, job.inputs, job.expected, strict=True):
@@ -272,7 +277,7 @@ class Audit:
             known = mapped.finished()
             if mapped._run is not None:
                 self._runs.setdefault(mapped._run, len(self._runs))
-                self.revived.add(self._runs[mapped._run])
+                self.revived[self._runs[mapped._run]] = asyncio.get_running_loop().time()
             results = await mapped.retry()
             assert results == job.expected
             assert all(results[index] == value for index, value in known.items())
@@ -284,6 +289,10 @@ class Audit:
 
     def _inputs_of(self, run: Run) -> list[Any]:
         return self.fan_outs.setdefault(self._runs.setdefault(run, len(self._runs)), [])
+
+    def _cancel(self, call: af.Call[Any]) -> None:
+        if call.cancel():
+            self._stop(call)
 
     def _stop(self, call: af.Call[Any]) -> None:
         owner: Any = call._owner
@@ -307,7 +316,7 @@ class Audit:
         self.stopped = {
             (n, index): now for (own, index), now in self.stopped.items() if (n := names[own])
         }
-        self.revived = {n for own in self.revived if (n := names[own])}
+        self.revived = {n: now for own, now in self.revived.items() if (n := names[own])}
 
     # -- what must be left ------------------------------------------------------------------------
 

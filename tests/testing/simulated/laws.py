@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncfabric.reporting import CallsAnswered, InvocationLaunched
 from asyncfabric.scheduling import _budget
+from asyncfabric.testing._simulated._backend import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from asyncfabric.testing import AttemptRecord
@@ -22,6 +23,7 @@ def check(audit: Audit) -> None:
     _check_sums(audit)
     _check_calls(audit)
     _check_budget(audit)
+    _check_waits(audit)
     if not audit.closed:
         _check_events(audit)
 
@@ -76,7 +78,7 @@ class _Call:
         self.audit = audit
         self.scenario = audit.scenario
         self.name = f"call {index} of job {job}"
-        self.revived = job in audit.revived
+        self.revived = audit.revived.get(job)
         self.known = audit.fan_outs.get(job)
         self.input = None if self.known is None else self.known[index]
         self.stopped = audit.stopped.get((job, index), inf)
@@ -85,10 +87,13 @@ class _Call:
 
     def check(self) -> None:
         self._check_attempts()
-        if not self.revived:
+        if self.revived is None:
             self._check_charges()
             self._check_no_more_than_once()
             self._check_nothing_after_the_answer()
+        else:
+            again = [each for record, each in self.own if record.asked >= self.revived - _MOMENT]
+            assert not again or min(again) == 1, f"{self.name} didn't begin anew"
         late = [record for record, _ in self.own if record.asked > self.stopped + _MOMENT]
         assert not late, f"{self.name} was launched after it was over: {late}"
 
@@ -136,6 +141,7 @@ class _Call:
             if record.outcome == "answered"
             and record.calls == len(record.indices)
             and not (self.input.raises == "first" and attempt == 1)
+            and record.ended - record.began < TIMEOUT_SECONDS  # else it is a timeout's answer
             # A large answer is fetched first.
             and not any(self.known[index].answer for index in record.indices)
         ]
@@ -164,6 +170,31 @@ def _check_budget(audit: Audit) -> None:
     repeated = sum(max(0, number - 1) for number in highest.values())
     most = len(scenario.fabrics) * _budget.START + _budget.SHARE * good
     assert repeated <= most, f"{repeated} repetitions, of {most} at most"
+
+
+def _check_waits(audit: Audit) -> None:
+    """See that a call that was refused waits for as long as the service asked for."""
+    wait = audit.scenario.profile.retry_after
+    if wait is None or audit.scenario.copies > 1 or audit.revived:
+        return
+    refused: dict[str, float] = {}
+    for line in str(audit.cloud.history).splitlines():
+        seconds, what, *rest = line.split()
+        if what == "throttled":
+            refused[" ".join(rest[1:])] = float(seconds)
+        elif what == "launch":
+            calls = " ".join(rest[: rest.index("attempt")])
+            job, _, which = calls.partition(" flight ")
+            own = [name for name in refused if _carries(name, job, which.partition(" calls ")[2])]
+            for name in own:
+                assert float(seconds) >= refused.pop(name) + wait - _MOMENT, line
+
+
+def _carries(name: str, job: str, calls: str) -> bool:
+    """Tell whether a launch has the first call of what was refused."""
+    refused, _, rest = name.partition(" flight ")
+    first = int(rest.partition(" calls ")[2].partition("..")[0])
+    return refused == job and int(calls.partition("..")[0]) == first
 
 
 def _check_events(audit: Audit) -> None:

@@ -90,6 +90,8 @@ class Job:
     """After so many seconds it is cancelled."""
     take: int | None
     """After so many results it is left."""
+    cancel_at: float | None
+    """After so many seconds half of its calls are cancelled, if they are submitted."""
     weight: float
     fabric: int
     """Which of the Fabrics it is on."""
@@ -123,6 +125,7 @@ class Scenario:
     fabrics: list[dict[str, Any]]
     """How they differ: in the function, and what is reserved for it."""
     idempotent: bool
+    heartbeats: bool
     jobs: list[Job]
     cuts: list[tuple[float, int]]
     """When the account's limit becomes what."""
@@ -158,6 +161,7 @@ def scenario(seed: int) -> Scenario:
         limit=more.choice((None, None, af.Limit(start=1), af.Limit(start=5, probe=0.5))),
         fabrics=(fabrics := more.choice(FABRICS)),
         idempotent=chance.random() < 0.9,
+        heartbeats=more.random() < 0.5,
         jobs=[
             _job(chance, more, number, len(fabrics))
             for number in range(chance.choice((1, 1, 2, 4)))
@@ -171,7 +175,7 @@ def _profile(chance: Random, more: Random) -> Profile:
     profile = _weather(chance)
     return profile.but(
         failures=0.9 if more.random() < 0.03 else profile.failures,
-        heartbeat_seconds=more.choice((0.0, 0.5, profile.heartbeat_seconds)),
+        heartbeat_seconds=more.choice((0.1, 0.5, profile.heartbeat_seconds)),
         requests_per_environment=more.choice((0.1, 1.0, 10.0, 10.0, 10.0)),
     )
 
@@ -237,6 +241,7 @@ def _job(chance: Random, more: Random, number: int, fabrics: int) -> Job:
         delay=chance.choice((0.0, 0.0, chance.uniform(0, 5))),
         give_up=chance.uniform(0, 3 * scale + 1) if stops < 0.2 else None,
         take=chance.randint(0, count) if 0.2 <= stops < 0.3 else None,
+        cancel_at=more.uniform(0, 2 * scale + 1) if more.random() < 0.5 else None,
         weight=more.choice((1.0, 1.0, 0.1, 7.0)),
         fabric=more.randrange(fabrics),
     )
