@@ -171,6 +171,7 @@ class Dispatcher(Receiving):
         flight = self._flights[number] = Launched(run, count, now, each, copy_of is not None)
         cold = self._admission.launched(run, 1 if self._bounded else count, count * each, now)
         run.fan_out.launched(number, batch, now, cold=cold, copy_of=copy_of)
+        run.set_alarm()  # no other answer may come to do so
         if (encoded := encode_inputs(run.plan, number, batch)) is not None:
             self._send(number, flight, *encoded)
             return
