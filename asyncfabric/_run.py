@@ -213,8 +213,6 @@ class Run:
             return
         for position, error in bad.items():
             self.failed(outcome.flight, position, error, worker=worker)
-        logs = outcome.logs
-        count = len(values) + len(outcome.failures)
         record = Answered(
             worker,
             outcome.run,
@@ -222,22 +220,26 @@ class Run:
             outcome.phases,
             outcome.cold,
             outcome.peak_memory,
-            {},
-            count,
+            self._by_index(outcome.flight, outcome.logs) if outcome.logs else {},
+            len(values) + len(outcome.failures),
         )
-        if logs:
-            for place, text in logs.items():
-                index = self.fan_out.flights.index_of(outcome.flight, place)
-                if index is not None:
-                    record.logs[index] = text
+        fan_out = self.fan_out
         if values:
             flight, positions = outcome.flight, outcome.positions
-            self.delivery_of(self.fan_out.succeeded(flight, positions, values, record))
+            if blocks := fan_out.succeeded(flight, positions, values, record):
+                self.delivery.deliver(blocks)
         for position, failure in outcome.failures.items():
             self.failed(outcome.flight, position, exception_for(failure), record=record)
-        self.let_losers_go()
+        if fan_out.copied:
+            self.let_losers_go()
         self.set_alarm()
-        self.check()
+        if fan_out.done:
+            self.check()
+
+    def _by_index(self, flight: int, logs: Mapping[int, str]) -> dict[int, str]:
+        index_of = self.fan_out.flights.index_of
+        found = ((index_of(flight, position), text) for position, text in logs.items())
+        return {index: text for index, text in found if index is not None}
 
     def failed(
         self,
@@ -285,17 +287,13 @@ class Run:
                 f"asyncfabric: {number} workers died of this call, which was alone on each after "
                 "the first: it is what ends them, not their surroundings"
             )
-        self.delivery_of(blocks)
+        if blocks:
+            self.delivery.deliver(blocks)
 
     def let_losers_go(self) -> None:
         """Stop what other copies have settled."""
         for flight, position in self.fan_out.losers():
             self.dispatcher.cancel(flight, position)
-
-    def delivery_of(self, blocks: list[Block]) -> None:
-        """Hand settled calls on."""
-        if blocks:
-            self.delivery.deliver(blocks)
 
     def check(self) -> None:
         """End the run if nothing is left to be done."""
