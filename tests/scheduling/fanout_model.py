@@ -32,9 +32,10 @@ class FanOutModel(RuleBasedStateMachine):
         chunksize=st.sampled_from([2, 3, 5, 1, None]),
         bound=st.one_of(st.none(), st.integers(1, 12)),
         attempts=st.integers(1, 3),
-        idempotent=st.booleans(),
-        hedge=st.sampled_from([EAGER, None]),
+        idempotent=st.sampled_from([True, True, True, False]),
+        hedge=st.sampled_from([EAGER, EAGER, EAGER, None]),
         budget=st.sampled_from([1000.0, 2.0, 0.5]),
+        launches=st.integers(1, 6),
     )
     def begin(
         self,
@@ -46,6 +47,7 @@ class FanOutModel(RuleBasedStateMachine):
         idempotent: bool,
         hedge: Hedge | None,
         budget: float,
+        launches: int,
     ) -> None:
         self.fan_out = FanOut(
             Pace(),
@@ -91,6 +93,8 @@ class FanOutModel(RuleBasedStateMachine):
         self.place = 0
         self.values_seen: Counter[int] = Counter()
         self.awaited: set[int] = set()  # read, and not consumed since the last revival
+        for _ in range(launches):
+            self.read_and_launch(2, None)
 
     # -- inputs
 
@@ -168,16 +172,26 @@ class FanOutModel(RuleBasedStateMachine):
             self.copied += len(batch.inputs)
 
     @precondition(lambda self: self.flights)
-    @rule(most=st.one_of(st.none(), st.integers(1, 3)), seconds=st.sampled_from([0.0, 0.5, 5.0]))
-    def copy(self, most: int | None, seconds: float) -> None:
+    @rule(
+        most=st.one_of(st.none(), st.integers(1, 3)),
+        seconds=st.sampled_from([5.0, 0.5, 0.0]),
+        copies=st.integers(1, 5),
+    )
+    def copy(self, most: int | None, seconds: float, copies: int) -> None:
         """Time passes; some calls are late, and get a copy each."""
         self.now += seconds
         self.fan_out.look(self.now)
-        found = self.fan_out.copy(self.now, most)
-        if found is None:
-            return
+        for _ in range(copies):
+            found = self.fan_out.copy(self.now, most)
+            if found is None:
+                return
+            self.check_copy(*found, most)
+            self.take_off(found[1], found[0])
+
+    def check_copy(self, original: int, batch: Batch, most: int | None) -> None:
         assert self.copies_allowed
-        original, batch = found
+        assert not self.stopped
+        assert most is None or len(batch.inputs) <= most
         here = set(self.places[original].values())
         for index in batch.indices:
             assert index in here
@@ -187,7 +201,6 @@ class FanOutModel(RuleBasedStateMachine):
             assert self.ever[index] <= EAGER.copies
         self.copies += 1
         assert self.copies <= max(3, self.last_flight)
-        self.take_off(batch, original)
 
     def carriers(self, index: int) -> list[int]:
         return [flight for flight, here in self.places.items() if index in here.values()]

@@ -238,7 +238,7 @@ class FanOutMachine(FanOutModel):
         assert self.fan_out.tolerate() == (self.halted_at is not None)
         self.halted_at, self.fail_fast = None, False
 
-    @precondition(lambda self: self.ordered and len(self.state) > 20)
+    @precondition(lambda self: self.ordered and len(self.state) > 5)
     @rule()
     def collect(self) -> None:
         """The consumer wants a list, in whatever order calls settle."""
@@ -323,5 +323,5 @@ class FanOutMachine(FanOutModel):
 
 def test_any_sequence_of_events() -> None:
     run_state_machine_as_test(
-        FanOutMachine, settings=settings(max_examples=200, stateful_step_count=40)
+        FanOutMachine, settings=settings(max_examples=300, stateful_step_count=40)
     )
