@@ -293,6 +293,8 @@ class Audit:
     def _cancel(self, call: af.Call[Any]) -> None:
         if call.cancel():
             self._stop(call)
+            owner: Any = call._owner
+            assert owner.over or owner.fan_out.flights.find(call.index) is None
 
     def _stop(self, call: af.Call[Any]) -> None:
         owner: Any = call._owner
@@ -333,7 +335,6 @@ class Audit:
         dispatcher = fabric._core.bind()
         assert dispatcher.in_flight == 0, dispatcher.in_flight
         assert not dispatcher._flights
-        assert not dispatcher._late
         assert not dispatcher._work
         assert not backend._held
         # Submitted calls share fan-outs that stay; nothing is left in them, and no other is.

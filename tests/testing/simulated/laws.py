@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from math import inf
 from typing import TYPE_CHECKING
 
-from asyncfabric.reporting import CallsAnswered, InvocationLaunched
+from asyncfabric.reporting import CallsAnswered, CallsReturned, InvocationLaunched, WorkerLost
 from asyncfabric.scheduling import _budget
 from asyncfabric.testing._simulated._backend import TIMEOUT_SECONDS
 
@@ -202,17 +202,14 @@ def _check_events(audit: Audit) -> None:
     left = Counter[tuple[int, int]]()
     launched = copies = 0
     for place, event in audit.events:
-        flight = getattr(event, "flight", None)
-        if flight is None:
-            continue
         if isinstance(event, InvocationLaunched):
-            left[place, flight] += event.calls
+            left[place, event.flight] += event.calls
             launched += 1
             copies += event.calls if event.copy else 0
         elif isinstance(event, CallsAnswered):
-            left[place, flight] -= event.finished + event.failed
-        else:
-            left[place, flight] -= getattr(event, "calls", 0)
+            left[place, event.flight] -= event.finished + event.failed
+        elif isinstance(event, CallsReturned | WorkerLost):
+            left[place, event.flight] -= event.calls
     assert not any(left.values()), {flight: n for flight, n in left.items() if n}
     ledger, scenario = audit.cloud.ledger, audit.scenario
     if not any(job.shape == "retry" for job in scenario.jobs):

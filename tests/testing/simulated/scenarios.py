@@ -174,7 +174,8 @@ def scenario(seed: int) -> Scenario:
 def _profile(chance: Random, more: Random) -> Profile:
     profile = _weather(chance)
     return profile.but(
-        failures=0.9 if more.random() < 0.03 else profile.failures,
+        failures=0.9 if more.random() < 0.05 else profile.failures,
+        retry_after=profile.retry_after or more.choice((None, 1.5)),
         heartbeat_seconds=more.choice((0.1, 0.5, profile.heartbeat_seconds)),
         requests_per_environment=more.choice((0.1, 1.0, 10.0, 10.0, 10.0)),
     )

@@ -1,11 +1,16 @@
 """The real driver under 500 random programs on random clouds; `seeds` runs as many as one likes."""
 
+import os
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 
 from asyncfabric._deliveries import Buffered
 from asyncfabric._dispatch import Dispatcher
 from asyncfabric._run import Run
-from asyncfabric.scheduling import Admission, Block
+from asyncfabric.scheduling import Admission, Block, Budget, FanOut
 
 from .auditor import Audit
 from .seeds import command, main
@@ -35,11 +40,27 @@ def test_a_seed_replays_byte_by_byte(seed: int) -> None:
     assert one.cloud.ledger == two.cloud.ledger
 
 
+def test_processes_agree_whatever_their_hashes() -> None:
+    """Neither the order of a set nor an address nor the time of day decides anything."""
+    said = {
+        subprocess.run(
+            [sys.executable, "-m", "tests.testing.simulated.digest", "100", "25"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("0", "12345")
+    }
+    assert len(said) == 1
+    assert len(said.pop().splitlines()) == 25
+
+
 # The auditor must see what it is there to see.
 
 
-def _some_seed_fails() -> bool:
-    for seed in range(40):
+def _some_seed_fails(first: int = 0, seeds: int = 40) -> bool:
+    for seed in range(first, first + seeds):
         try:
             Audit(seed).run()
         except AssertionError:
@@ -91,6 +112,39 @@ def test_it_sees_timers_that_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Dispatcher, "leave", forgetful)
     assert _some_seed_fails()
+
+
+def test_it_sees_an_attempt_that_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lenient(dispatcher: Dispatcher, flight: int, *_: object, **__: object) -> None:
+        dispatcher.on_returned(flight, None)
+
+    monkeypatch.setattr(Dispatcher, "on_lost", lenient)
+    assert _some_seed_fails()
+
+
+def test_it_sees_a_throttle_that_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def charging(dispatcher: Dispatcher, flight: int, *, error: Exception, **_: object) -> None:
+        dispatcher.on_lost(flight, None, error, "nowhere", ran=False)
+
+    monkeypatch.setattr(Dispatcher, "on_throttled", charging)
+    assert _some_seed_fails()
+
+
+def test_it_sees_a_budget_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def generous(_: Budget) -> bool:
+        return True
+
+    monkeypatch.setattr(Budget, "spend", generous)
+    assert _some_seed_fails(260)
+
+
+def test_it_sees_copies_of_what_must_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncfabric._launch.FanOut", _copying)
+    assert _some_seed_fails()
+
+
+def _copying(*arguments: Any, **options: Any) -> FanOut:
+    return FanOut(*arguments, **{**options, "idempotent": True})
 
 
 # The command.
