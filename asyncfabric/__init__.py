@@ -41,8 +41,8 @@ from ._fabric import Fabric as Fabric
 from ._function import function as function
 from ._loop import run as run
 from ._map import Map as Map
-from ._map import MapStats as MapStats
 from ._options import Options as Options
+from ._stats import MapStats as MapStats
 from .scheduling import Hedge as Hedge
 from .scheduling import Limit as Limit
 from .scheduling import Retry as Retry

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, cast
 
 from ._exceptions import ConfigurationError
+from .scheduling import Limit
 
 
 def check_callable(function: object) -> None:
@@ -61,6 +62,13 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
             f"{name}={value!r} makes no sense; give a whole number, {least} or more, "
             "or leave it out"
         )
+        raise ConfigurationError(msg)
+
+
+def check_limit(limit: object) -> None:
+    """Refuse what is no `Limit`."""
+    if limit is not None and not isinstance(limit, Limit):
+        msg = f"limit={limit!r} makes no sense; give an asyncfabric.Limit(...), or leave it out"
         raise ConfigurationError(msg)
 
 

@@ -15,6 +15,7 @@ from asyncfabric_storage import LocalStore, ObjectStore, open_store
 from ._dispatch import Dispatcher
 from ._exceptions import ConfigurationError
 from .backends import Backend, open_backend
+from .reporting import Report
 from .scheduling import Limit, Pace
 
 if TYPE_CHECKING:
@@ -95,6 +96,10 @@ class Core:
     def waiting(self) -> int:
         """Return how many submitted calls have not ended."""
         return sum(len(handed_out.calls) for handed_out in self.handed_out)
+
+    def report(self) -> Report:
+        """Return what came of everything so far."""
+        return Report() if self._dispatcher is None else self._dispatcher.report()
 
     def pace(self, digest: str) -> Pace:
         """Return what is known of a function's speed, from earlier fan-outs too."""

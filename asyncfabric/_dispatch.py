@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ._codec import encode_inputs
 from ._receiving import Launched, Receiving
-from .reporting import InvocationLaunched
+from .reporting import InvocationLaunched, Report
 
 if TYPE_CHECKING:
     from asyncfabric_runtime import Envelope
@@ -47,19 +47,23 @@ class Dispatcher(Receiving):
 
     def expect(self, run: Run) -> None:
         """Know a run that is being prepared."""
-        self._runs[run] = None
+        if run not in self._runs:
+            self._runs[run] = None
+            self._totals.begins(run.fan_out)
 
     def join(self, run: Run) -> None:
         """Take a run in, to be served in its turn."""
         if self.broken is not None:
             self.loop.call_soon(run.finish, self.broken)  # its first call is handed out by then
-        self._runs[run] = None
+        self.expect(run)
         self._admission.join(run, run.weight, run.plan.is_async)
         self.wake(run)
 
     def leave(self, run: Run) -> None:
         """Forget a run."""
-        self._runs.pop(run, None)
+        if run in self._runs:
+            del self._runs[run]
+            self._totals.ends(run.fan_out)
         self._late.pop(run, None)
         self._admission.leave(run)
         if self._landing is not None:
@@ -97,6 +101,19 @@ class Dispatcher(Receiving):
     def in_flight(self) -> int:
         """What is in flight: attempts, or invocations where it is those that are bounded."""
         return self._admission.in_flight
+
+    def report(self) -> Report:
+        """Return what came of everything so far."""
+        admission = self._admission
+        return Report(
+            calls=self._totals.stats(run.fan_out for run in self._runs),
+            invocations=self._last_flight,
+            cold=self.cold,
+            lost=self.lost,
+            throttled=self.throttled,
+            limit=admission.limit_now,
+            rate=admission.rate_now,
+        )
 
     # -- the pump -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from asyncfabric_runtime._values import TooLargeError
 
 from ._call import Call
-from ._checks import check_callable, check_count
+from ._checks import check_callable, check_count, check_limit
 from ._codec import HEAVY_BYTES
 from ._core import Core
 from ._deliveries import HandedOut
@@ -17,7 +17,6 @@ from ._function import options_of
 from ._launch import Launch, put
 from ._map_methods import MapMethods
 from ._options import Settings
-from .scheduling import Limit
 from .shipping import ship
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from ._options import Options
     from ._run import Run
     from .backends import Backend
+    from .reporting import Report
+    from .scheduling import Limit
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -83,9 +84,7 @@ class Fabric(MapMethods):
             check_count("max_concurrency", max_concurrency)
         if max_pending is not None:
             check_count("max_pending", max_pending)
-        if limit is not None and not isinstance(limit, Limit):
-            msg = f"limit={limit!r} makes no sense; give an asyncfabric.Limit(...), or leave it out"
-            raise ConfigurationError(msg)
+        check_limit(limit)
         self._settings = Settings().with_options(options)
         self._core = Core(backend, storage, max_concurrency, max_pending, limit)
         self._owner = True
@@ -209,6 +208,16 @@ class Fabric(MapMethods):
             msg = f"warm({n}) exceeds max_concurrency={limit}; give the Fabric a larger one"
             raise ConfigurationError(msg)
         await backend.warm(n)
+
+    def report(self) -> Report:
+        """Return what the calls came to since the Fabric was first used, and the present limits.
+
+        It is the same for all that `with_options` made of one Fabric, costs next to nothing, and
+        can still be asked for when the Fabric is closed.
+
+            print(fabric.report())
+        """
+        return self._core.report()
 
     @property
     def store(self) -> ObjectStore:

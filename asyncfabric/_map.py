@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._call import Call
+from ._stats import MapStats, figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -25,25 +25,6 @@ _CLOSED_EARLY = (
     "this map was closed, or its Fabric was, before it was finished; keep the Fabric open for as "
     "long as its maps are used"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class MapStats:
-    """How far a map is: inputs read so far, and what became of them.
-
-    Attributes:
-        read: inputs read from the iterable.
-        finished: calls with a value.
-        failed: calls that failed for good.
-        in_flight: calls at the workers.
-        attempts: executions that were begun; calls that came back unrun don't count.
-    """
-
-    read: int
-    finished: int
-    failed: int
-    in_flight: int
-    attempts: int
 
 
 class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
@@ -200,16 +181,7 @@ class Map(Awaitable[list[R]], AsyncIterator[R], Generic[R]):
     @property
     def stats(self) -> MapStats:
         """How far the map is."""
-        if self._run is None:
-            return MapStats(0, 0, 0, 0, 0)
-        fan_out = self._run.fan_out
-        return MapStats(
-            fan_out.read,
-            fan_out.finished,
-            fan_out.failed_calls,
-            fan_out.in_flight,
-            fan_out.attempts,
-        )
+        return MapStats() if self._run is None else MapStats(*figures(self._run.fan_out))
 
     def finished(self) -> dict[int, R]:
         """Return the values at hand, by index: all of an awaited map, of a stream the untaken."""

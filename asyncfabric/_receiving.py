@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ._codec import decode_outcome, is_heavy
 from ._exceptions import AttemptTimeout
-from .reporting import CallsAnswered, CallsReturned, WorkerLost
+from ._stats import Totals
+from .reporting import CallsAnswered, CallsReturned, InvocationThrottled, WorkerLost
 from .scheduling import Admission
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Receiving:
         random: where all random numbers come from that decide anything.
         budget: for repetitions.
         broken: why nothing can be run any more.
+        cold: invocations so far that were their worker's first.
+        lost: workers so far that died, or were stopped, with an invocation on them.
+        throttled: invocations so far that the service had no room for.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Receiving:
         self.observers: list[Observer] = []
         self.random: random.Random = random.Random()  # noqa: S311 - jitter
         self.broken: Exception | None = None
+        self.cold = self.lost = self.throttled = 0
         self._bounded = traits.bounded
         self._admission: Admission[Run] = Admission(limit, adapt if traits.adaptive else None)
         self.budget: Budget = self._admission.budget
@@ -76,6 +81,7 @@ class Receiving:
         """Runs that have late invocations to copy when there is room."""
         self._runs: dict[Run, None] = {}
         self._flights: dict[int, Launched] = {}
+        self._totals = Totals()
         self._pumping = False
         self._landing: asyncio.Event | None = None
         self._work: set[asyncio.Future[Any]] = set()
@@ -99,6 +105,7 @@ class Receiving:
             return
         run = flight.run
         answered = len(outcome.positions) + len(outcome.failures)
+        self.cold += outcome.cold and outcome.final
         if self.observers and answered:
             self._tell(CallsAnswered.of(outcome, run.plan.job, worker))
         if outcome.lacks:
@@ -198,6 +205,7 @@ class Receiving:
                 own = type(error)(*error.args)  # each call's error gets a note of its own
                 run.failed(flight, position, own, retryable=again, ran=ran, worker=worker)
         self._land(flight, entry, charged)
+        self.lost += 1
         if self.observers:
             self._tell(WorkerLost(run.plan.job, flight, charged, worker, error))
         self._take_back(flight, entry, None)
@@ -234,6 +242,10 @@ class Receiving:
         entry = self._flights.get(flight)
         if entry is None:
             return
+        self.throttled += 1
+        if self.observers:
+            event = InvocationThrottled(entry.run.plan.job, flight, entry.left, scarce, retry_after)
+            self._tell(event)
         self.on_returned(flight, None, after=retry_after or 0.0)
         chance = self.random.random()
         if not self._admission.refused(self.now(), scarce, chance, retry_after):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from typing import Self
@@ -96,7 +96,31 @@ class WorkerLost:
     error: Exception
 
 
-Event: TypeAlias = InvocationLaunched | CallsAnswered | CallsReturned | WorkerLost
+@dataclass(frozen=True, slots=True)
+class InvocationThrottled:
+    """The service had no room for an invocation: nothing of it ran.
+
+    A `CallsReturned` of its calls follows.
+
+    Attributes:
+        job: as in `InvocationLaunched`.
+        flight: as in `InvocationLaunched`.
+        calls: how many calls it has.
+        scarce: what there was too little of: invocations at a time, launches a second, or any way
+            to reach the service.
+        retry_after: seconds to wait, if the service said so.
+    """
+
+    job: str
+    flight: int
+    calls: int
+    scarce: Literal["concurrency", "rate", "reach"]
+    retry_after: float | None
+
+
+Event: TypeAlias = (
+    InvocationLaunched | CallsAnswered | CallsReturned | WorkerLost | InvocationThrottled
+)
 
 
 class Observer(Protocol):

@@ -15,8 +15,10 @@ from asyncfabric.reporting import (
     CallsReturned,
     Event,
     InvocationLaunched,
+    InvocationThrottled,
     WorkerLost,
 )
+from asyncfabric.testing import Profile, SimulatedCloud, spend
 from tests.api.until import until
 
 LOCAL = "local://?processes=2"
@@ -45,6 +47,10 @@ class Ledger:
             self.totals["failed"] += event.failed
             assert event.busy >= 0
             assert event.worker
+        elif isinstance(event, InvocationThrottled):
+            assert event.calls == self.left[event.flight]
+            self.totals["throttled"] += 1
+            return
         elif isinstance(event, CallsReturned):
             calls = event.calls
             self.totals["returned"] += calls
@@ -112,6 +118,31 @@ async def test_failures_are_told_apart() -> None:
         await fabric.map(_odd_fails, range(20), return_exceptions=True)
         await until(lambda: ledger.balanced)
         assert (ledger.totals["finished"], ledger.totals["failed"]) == (10, 10)
+
+
+def test_refusals_are_told() -> None:
+    cloud = SimulatedCloud(seed=1, profile=Profile.calm())
+    cloud.concurrency = 5
+
+    def work(x: int) -> int:
+        spend(1.0)
+        return x
+
+    async def main() -> None:
+        async with cloud.fabric(max_concurrency=20) as fabric:
+            ledger = Ledger(fabric)
+            assert await fabric.map(work, range(60), chunksize=2) == list(range(60))
+            assert ledger.balanced
+            totals, report = ledger.totals, fabric.report()
+            assert totals["throttled"] == report.throttled == cloud.ledger.total.throttled > 0
+            assert totals["launched"] == 60 + totals["returned"]
+            refused = [event for event in ledger.events if isinstance(event, InvocationThrottled)]
+            assert {event.scarce for event in refused} == {"concurrency"}
+            assert report.limit is not None
+            assert report.limit < 20
+            assert f"{report.throttled:,} throttled, at most {report.limit} at" in str(report)
+
+    cloud.run(main)
 
 
 async def test_each_job_has_its_name() -> None:
