@@ -45,22 +45,13 @@ class Flight:
         ends: when it will end, by the progress that was told of; None without any.
     """
 
-    __slots__ = (
-        "_states",
-        "batch",
-        "begun",
-        "busy",
-        "cold",
-        "copy",
-        "ends",
-        "heard",
-        "launched",
-        "left",
-        "mark",
-        "since",
-        "size",
-        "state",
-    )
+    # For most invocations these never change.
+    begun = False
+    busy = 0.0
+    size = 0.0
+    state = WATCHED
+    mark: tuple[int, float, float] | None = None
+    ends: float | None = None
 
     def __init__(
         self, batch: Batch, now: float = 0.0, *, cold: bool = False, copy: bool = False
@@ -68,15 +59,9 @@ class Flight:
         self.batch = batch
         self.left = len(batch.inputs)
         self.launched = self.since = now
-        self.begun = False
         self.cold = cold
         self.copy = copy
-        self.busy = 0.0
-        self.size = 0.0
-        self.state = WATCHED
-        self.mark: tuple[int, float, float] | None = None
         self.heard = now, 0.0
-        self.ends: float | None = None
         self._states = bytearray(_EACH_OPEN * self.left)
 
     def holds(self, position: int) -> bool:
