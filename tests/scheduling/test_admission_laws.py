@@ -14,6 +14,9 @@ from hypothesis.stateful import (
 )
 
 from asyncfabric.scheduling import Admission, Limit
+from asyncfabric.scheduling._throttle import Scarce
+
+SCARCE: st.SearchStrategy[Scarce] = st.sampled_from(["concurrency", "rate", "reach"])
 
 
 class Throttled(RuleBasedStateMachine):
@@ -71,22 +74,16 @@ class Throttled(RuleBasedStateMachine):
     @precondition(lambda self: self.in_flight)
     @rule(
         count=st.integers(1, 5),
-        scarce=st.sampled_from(["concurrency", "rate"]),
+        scarce=SCARCE,
         chance=st.sampled_from([0.0, 0.5, 0.99]),
         retry_after=st.sampled_from([None, 0.0, 3.0, 1000.0]),
     )
-    def refuse(self, count: int, scarce: str, chance: float, retry_after: float | None) -> None:
+    def refuse(self, count: int, scarce: Scarce, chance: float, retry_after: float | None) -> None:
         for _ in range(min(count, self.in_flight)):
             self.admission.landed(1)
             self.in_flight -= 1
             before = self.admission.limit_now
-            assert scarce in {"concurrency", "rate"}
-            hope = self.admission.refused(
-                self.now,
-                "rate" if scarce == "rate" else "concurrency",
-                chance,
-                retry_after,
-            )
+            hope = self.admission.refused(self.now, scarce, chance, retry_after)
             after = self.admission.limit_now
             assert before is not None
             assert after is not None
@@ -95,9 +92,11 @@ class Throttled(RuleBasedStateMachine):
                 self.rated = True
                 assert after == before
                 assert self.admission.room(self.now) == 0, "it was too fast just now"
-            else:
+            elif scarce == "concurrency":
                 assert after <= max(1, self.in_flight)
-            if not self.in_flight and retry_after:
+            else:
+                assert after == before
+            if retry_after and (scarce == "reach" or not self.in_flight):
                 assert self.admission.opens(self.now) is not None
                 assert self.admission.room(self.now + min(retry_after, 20.0) - 0.001) == 0
 
