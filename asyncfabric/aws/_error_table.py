@@ -113,6 +113,9 @@ ACCESS_ADVICE = {
 }
 """Terminal: the credentials are not accepted. Names are given without `Exception` at their end."""
 
+REPLACEABLE = frozenset({"ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient"})
+"""Those of them that other keys may mend, which somebody may have put in place meanwhile."""
+
 CLOCK_WORDS = ("expired", "not yet current", "skewed")
 """A signature whose refusal says one of these is good, but for the time in it."""
 CLOCK_ADVICE = _CLOCK

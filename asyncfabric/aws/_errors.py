@@ -241,8 +241,10 @@ def _unanswered(problem: Unanswered, place: Place) -> Fault:
         advice = "the call may still be running; give it more time (timeout=) or less to do"
     elif problem.why == "closed":
         advice = "don't close the Fabric before its calls are done"
-    if problem.why in {"credentials", "nowhere", "tls", "malformed", "oversized"}:
+    if problem.why in {"credentials", "nowhere", "tls"}:
         kind, error = "terminal", ConfigurationError
+    elif problem.why in {"malformed", "oversized"}:
+        error = ConfigurationError  # if it lasts
     message = compose(f"no answer from {place}: {problem}", "", advice)
     made = error(message)
     made.__cause__ = problem

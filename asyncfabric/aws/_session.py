@@ -127,6 +127,17 @@ class Session:
         # One caller's cancellation is not the others'.
         return await asyncio.shield(self._renewal)
 
+    async def replace(self) -> bool:
+        """Look for other credentials than those in hand, which AWS refuses; tell if there are any.
+
+        Whoever renews keys in ~/.aws by hand doesn't restart the programs that use them.
+
+        Raises:
+            ConfigurationError: there are none at all any more.
+        """
+        old = self._held
+        return old is None or (await self.refresh())[:3] != old[:3]
+
     def endpoint(self, service: str) -> str:
         """Return the URL of a service (`"lambda"`, `"s3"`), without a slash at its end.
 
@@ -227,9 +238,9 @@ class Session:
         held = self._held
         try:
             if self._source is None or not hasattr(self._source, "_expiry_time"):
-                # Keys that never expire may have been replaced in the files: look again.
-                self._source = await self._find()
-            frozen = await self._source.get_frozen_credentials()
+                await self._find()
+            source: Any = self._source
+            frozen = await source.get_frozen_credentials()
         except _failures() as error:
             if held is not None and (held.expires is None or held.expires > _now()):
                 self._hold_until = _now() + PAUSE
@@ -246,17 +257,23 @@ class Session:
         self._hold_until = _now() + PAUSE
         return self._held
 
-    async def _find(self) -> Any:  # noqa: ANN401 - untyped
+    async def _find(self) -> None:
+        sdk, region = self._sdk, self._region
         if self._held is not None:
-            self._sdk, self._region = await asyncio.to_thread(self._prepare)
-        found = await self._sdk.get_credentials()
+            # Keys that never expire may have been replaced in the files: look again.
+            sdk, region = await asyncio.to_thread(self._prepare)
+        found = await sdk.get_credentials()
         if found is None:
             raise ConfigurationError(
                 f"no AWS credentials were found{self._for_profile()}: neither in the environment "
                 "(AWS_ACCESS_KEY_ID) nor in ~/.aws, and this machine has no role; run 'aws "
                 "configure' or 'aws sso login', or set AWS_PROFILE"
             )
-        return found
+        if self._source is None or hasattr(found, "_expiry_time"):
+            self._sdk, self._region, self._source = sdk, region, found
+        else:
+            for name in ("access_key", "secret_key", "token"):  # clients that are open sign by them
+                setattr(self._source, name, getattr(found, name))
 
     def _for_profile(self) -> str:
         profile = self._profile or os.environ.get("AWS_PROFILE")

@@ -114,14 +114,12 @@ class Pauses:
             now: the time, in seconds of the caller's clock.
             chance: a random number from [0, 1).
             retry_after: seconds to wait, if the service said so.
-            at_work: there is hope, since something else was taken before and isn't done.
+            at_work: something else was launched before and isn't done, so that there is hope.
         """
         if now - self._last > STALE_SECONDS:
             self.succeeded()
         self._last = now
-        if at_work:
-            self._since = None
-        elif self._since is None:
+        if self._since is None and not at_work:
             self._since = now
         if self.opens <= now:
             # A whole wave may come back refused: it is one pause, not as many as there were.

@@ -259,8 +259,8 @@ UNANSWERED: list[tuple[Why, bool, str, type[FabricError], str]] = [
     ("closed", True, "ambiguous", InvocationError, "Fabric"),
     ("nowhere", False, "terminal", ConfigurationError, f"region {REGION}"),
     ("tls", False, "terminal", ConfigurationError, "AWS_CA_BUNDLE"),
-    ("malformed", True, "terminal", ConfigurationError, "AWS_ENDPOINT_URL"),
-    ("oversized", True, "terminal", ConfigurationError, "AWS_ENDPOINT_URL"),
+    ("malformed", True, "ambiguous", ConfigurationError, "AWS_ENDPOINT_URL"),
+    ("oversized", True, "ambiguous", ConfigurationError, "AWS_ENDPOINT_URL"),
     ("credentials", False, "terminal", ConfigurationError, "aws sts"),
 ]
 

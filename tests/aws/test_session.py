@@ -283,6 +283,22 @@ async def test_keys_that_were_replaced_in_the_files_are_found(home: Path) -> Non
     assert session.credentials.access_key == "AKIATWO"
 
 
+async def test_keys_that_are_refused_are_looked_for_again(home: Path) -> None:
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\n"
+    (home / "credentials").write_text(text.format("AKIAONE"))
+    session = await opened(region="eu-west-1")
+    assert not await session.replace()
+    async with session.client("lambda") as client:  # one that is open has them too
+        for key in ("AKIATWO", "AKIATHREE"):
+            (home / "credentials").write_text(text.format(key))
+            assert await session.replace()
+            signer: Any = client._request_signer
+            assert (await signer._credentials.get_frozen_credentials()).access_key == key
+            assert not await session.replace()
+    (home / "credentials").unlink()
+    assert not await session.replace()  # those in hand are better than none
+
+
 # endpoints
 
 

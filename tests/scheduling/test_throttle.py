@@ -221,6 +221,8 @@ def test_what_is_at_work_keeps_the_unreachable_from_being_given_up() -> None:
         throttle.refused(float(second), 1, "reach", 0.5, None)
         assert not throttle.is_hopeless(float(second))
     for second in range(100, 160, 10):
-        throttle.refused(float(second), 0, "reach", 0.5, None)
+        # A whole wave of them comes back.
+        for left in (2, 1, 0):
+            throttle.refused(float(second), left, "reach", 0.5, None)
         assert not throttle.is_hopeless(float(second))
     assert throttle.is_hopeless(160.0)

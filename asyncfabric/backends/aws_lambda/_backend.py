@@ -198,6 +198,7 @@ class LambdaBackend:
             self._invoke(held, frame)
 
     def _invoke(self, held: Held, frame: Sequence[Buffer]) -> None:
+        held.keys = self._connection.keys
         self._connection.invoke(to_payload(frame), held.seconds, partial(self._answered, held))
 
     async def _launch_aside(
@@ -217,9 +218,8 @@ class LambdaBackend:
         except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
             self._refused(held, error)
             return
-        if held.recalled and self._receiver is not None:
-            self._drop(held)
-            self._receiver.on_returned(held.flight, None)
+        if held.recalled:
+            self._give_back(held)
             return
         self._invoke(held, frame)
 
@@ -236,6 +236,12 @@ class LambdaBackend:
         if self._held.pop(held.flight, None) is not None and self._heartbeats is not None:
             self._heartbeats.landed(held)
         self._delete(held.key)
+
+    def _give_back(self, held: Held) -> None:
+        """Let the calls of an invocation be launched once more, if anybody waits for them."""
+        self._drop(held)
+        if self._receiver is not None:
+            self._receiver.on_returned(held.flight, None)
 
     def _answered(self, held: Held, reply: Reply | Unanswered) -> None:
         if self._receiver is None:
@@ -257,7 +263,9 @@ class LambdaBackend:
             self._refused(held, error)
 
     def _take(self, held: Held, kind: int, segments: Sequence[memoryview], worker: str) -> None:
-        assert self._receiver is not None  # noqa: S101 - for the type checker
+        receiver = self._receiver
+        if receiver is None:
+            return  # closed while the frame was read
         if kind != OUTCOME:
             msg = f"it is a frame of kind {kind}"
             raise WireError(msg)
@@ -270,24 +278,22 @@ class LambdaBackend:
                 raise DeploymentError(self._unseen())
         else:
             self._cargo.found()
+        self._connection.served = True
         self._drop(held)
         if not outcome.lacks and (unrun := held.unanswered(outcome)):
             # No time was left for these within the function's own timeout.
-            self._receiver.on_returned(held.flight, unrun)
-        self._receiver.on_outcome(outcome, worker, _size(segments))
+            receiver.on_returned(held.flight, unrun)
+        receiver.on_outcome(outcome, worker, _size(segments))
 
     async def _fetch(self, held: Held, key: str, name: str, worker: str) -> None:
-        receiver = self._receiver
-        if receiver is None:
+        if self._receiver is None:
             return
         try:
             if held.recalled:
-                self._drop(held)
-                receiver.on_returned(held.flight, None)
+                self._give_back(held)
                 return
             kind, whole = await self._cargo.fetch_frame(key, name)
-            if self._receiver is not None:
-                self._take(held, kind, whole, worker)
+            self._take(held, kind, whole, worker)
         except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
             self._refused(held, error)
         finally:
@@ -296,11 +302,16 @@ class LambdaBackend:
     def _refused(self, held: Held, error: Exception) -> None:
         """End the fan-out of an invocation."""
         self._drop(held)
+        if self._receiver is None:
+            return
         if isinstance(error, WireError):
             connection = self._connection
             error = unreadable(connection.function, error, connection.redeploy)
-        if self._receiver is not None:
-            self._receiver.on_refused(held.flight, error)
+            if connection.served:
+                # The function is the right one, so that it was an accident on the way.
+                self._receiver.on_lost(held.flight, None, error, "")
+                return
+        self._receiver.on_refused(held.flight, error)
 
     def _unseen(self) -> str:
         return (
@@ -353,7 +364,11 @@ class LambdaBackend:
             self._throttled(held, fault)
 
     async def _refuse(self, held: Held, fault: Fault) -> None:
-        self._refused(held, await self._connection.explain(fault))
+        connection = self._connection
+        if connection.may_have_other_keys(fault) and await connection.has_other_keys(held.keys):
+            self._give_back(held)
+        else:
+            self._refused(held, await connection.explain(fault))
 
 
 def _size(pieces: Sequence[Buffer]) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asyncfabric._exceptions import DeploymentError
+from asyncfabric._exceptions import DeploymentError, FabricError
+
+from ._faults import of_acquaintance
 
 if TYPE_CHECKING:
     from asyncfabric.aws._fault import Fault
@@ -24,12 +26,19 @@ class Connection:
     Args:
         settings: which function, where, and how it is reached.
         limit: connections at most.
+
+    Attributes:
+        function: its name.
+        redeploy: the command that publishes it; complete when the region is known.
+        served: it has given a good answer before.
+        keys: how often other credentials were found in place of those that AWS refused.
     """
 
     def __init__(self, settings: LambdaSettings, limit: int) -> None:
-        self.function = settings.member.function_name
-        self.redeploy = "asyncfabric deploy"
-        """The command that publishes the function; complete when the region is known."""
+        self.function: str = settings.member.function_name
+        self.redeploy: str = "asyncfabric deploy"
+        self.served: bool = False
+        self.keys: int = 0
         self._settings = settings
         self._limit = limit
         self._session: Session | None = None
@@ -37,7 +46,9 @@ class Connection:
         self._explained: Exception | None = None
         self._region = self._endpoint = ""
         self._asking: asyncio.Task[int | None] | None = None
+        self._replacing: asyncio.Task[None] | None = None
         self._may_run = False
+        self._known = False
 
     @property
     def is_open(self) -> bool:
@@ -52,12 +63,13 @@ class Connection:
         if self._transport is not None:
             return
         # What follows loads the AWS SDK, and nobody needs that who uses another backend.
+        from asyncfabric.aws._error_table import REPLACEABLE
         from asyncfabric.aws._errors import diagnose
         from asyncfabric.aws._missing import deploy_command
         from asyncfabric.aws._session import Session
         from asyncfabric.aws.transport import Request, open_transport
 
-        self._diagnose, self._request_type = diagnose, Request
+        self._diagnose, self._request_type, self._replaceable = diagnose, Request, REPLACEABLE
         settings = self._settings
         session = Session(
             region=settings.region, profile=settings.profile, endpoint_url=settings.endpoint_url
@@ -76,9 +88,10 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
+        for task in (self._asking, self._replacing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         if self._transport is not None:
             await self._transport.aclose()
         if self._session is not None:
@@ -92,9 +105,16 @@ class Connection:
 
     def diagnose(self, reply: Reply | Unanswered) -> Fault | None:
         """Tell what is wrong with a reply, if anything is."""
-        return self._diagnose(
+        fault = self._diagnose(
             reply, function=self.function, region=self._region, endpoint=self._endpoint
         )
+        if fault is None:
+            self._known = True
+            return None
+        fault = of_acquaintance(fault, known=self._known)
+        # What isn't Lambda at all is terminal; its throttles and errors are acquaintance enough.
+        self._known = self._known or (fault.kind != "terminal" and bool(fault.request_id))
+        return fault
 
     async def explain(self, fault: Fault) -> Exception:
         """Return the error of a fault that no repetition mends; where possible with its cause."""
@@ -105,6 +125,29 @@ class Connection:
 
             self._explained = await explain_missing(self._session, self._settings.member)
         return self._explained
+
+    def may_have_other_keys(self, fault: Fault) -> bool:
+        """Tell whether other credentials would mend a fault."""
+        return fault.code.removesuffix("Exception") in self._replaceable
+
+    async def has_other_keys(self, keys: int) -> bool:
+        """Tell whether there are other credentials than those of so many replacements ago.
+
+        They are looked for once for all that were refused together.
+        """
+        if keys == self.keys and self._session is not None:
+            if self._replacing is None:
+                self._replacing = asyncio.ensure_future(self._replace(self._session))
+            await asyncio.shield(self._replacing)
+        return keys != self.keys
+
+    async def _replace(self, session: Session) -> None:
+        try:
+            self.keys += await session.replace()
+        except FabricError:
+            return  # what AWS said is the better explanation
+        finally:
+            self._replacing = None
 
     def may_be_forbidden(self, fault: Fault) -> bool:
         """Tell whether a throttle may be one that never ends."""

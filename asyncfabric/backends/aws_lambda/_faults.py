@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from asyncfabric.aws._fault import Fault
 
 _ENDED_ITSELF = re.compile(rf"exit status {EXPIRED_STATUS}\b")
+_AWAY = frozenset({"connect", "dns"})
+"""No connection was to be had. (These are no codes of AWS's.)"""
+_ODD = frozenset({"malformed", "oversized"})
+"""What came is no reply of Lambda's, perhaps not even HTTP."""
 _GUARD = re.compile(r"exit status 1\b.*^ *Timeout \(\d+:\d\d:\d\d", re.DOTALL | re.MULTILINE)
 """What the interpreter's fault handler writes to the log when it ends the process."""
 
@@ -42,6 +46,21 @@ def told_as_timeout(fault: Fault, timeout: float | None) -> Fault:
     return fault._replace(message=text, error=AttemptTimeout(text))
 
 
-def scarce(fault: Fault) -> Literal["concurrency", "rate"]:
+def of_acquaintance(fault: Fault, *, known: bool) -> Fault:
+    """Return the fault as what it is where the service has answered before, or never has.
+
+    One that is known to be there is waited for, and may say something odd for once. With one that
+    was never heard of, most likely its address is wrong.
+    """
+    if known and fault.kind == "transient" and fault.code in _AWAY:
+        return fault._replace(kind="throttle")
+    if not known and fault.code in _ODD:
+        return fault._replace(kind="terminal")
+    return fault
+
+
+def scarce(fault: Fault) -> Literal["concurrency", "rate", "reach"]:
     """Tell what there was too little of for a throttled invocation."""
+    if fault.code in _AWAY:
+        return "reach"
     return "rate" if "Rate" in fault.reason else "concurrency"

@@ -23,6 +23,7 @@ class Held:
         flight: its number.
         calls: how many it has.
         seconds: how long its answer may take.
+        keys: how often credentials had been replaced when it was sent; see `Connection`.
         key: where in the store its envelope is, if it was too large.
         recalled: nobody waits for it any more.
         timeout: seconds that each of them may run; None for as long as the function may.
@@ -36,6 +37,7 @@ class Held:
         "flight",
         "heard",
         "key",
+        "keys",
         "launched",
         "once",
         "recalled",
@@ -53,6 +55,7 @@ class Held:
         longest = FUNCTION_SECONDS if plan.timeout is None else plan.timeout * in_turn
         self.seconds: float = min(FUNCTION_SECONDS, longest) + GRACE_SECONDS
         self.key: str | None = None
+        self.keys = 0
         self.recalled = False
         self.timeout: float | None = plan.timeout
         self.once: bool = plan.prompt

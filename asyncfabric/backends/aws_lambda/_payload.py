@@ -32,8 +32,8 @@ def from_body(
 
     `redeploy` is the command that publishes the function anew.
 
-    Raises `VersionMismatch` or `DeploymentError` where the function refused to serve, and
-    `ConfigurationError` where it is no function of ours.
+    Raises `WireError` where the answer makes no sense, `VersionMismatch` or `DeploymentError` where
+    the function refused to serve, and `ConfigurationError` where it is no function of ours.
     """
     if not body or body[0] != _QUOTE:
         raise _refusal(body, function, redeploy)
@@ -42,8 +42,8 @@ def from_body(
         if len(data) > PREFIX.size and data[7] != 1:  # several segments: arrays, to be writable
             data = bytearray(data)
         return unpack(data)
-    except (Base64Error, WireError) as error:
-        raise unreadable(function, error, redeploy) from error
+    except Base64Error as error:
+        raise WireError(str(error)) from error
 
 
 def unreadable(function: str, why: object, redeploy: str) -> VersionMismatch:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from asyncfabric._exceptions import VersionMismatch
 from asyncfabric.scheduling import Limit, Pauses, Retry
 from asyncfabric_runtime import WireError
 from asyncfabric_runtime._wire import PING, PONG, load_head, pack
 
 from ._faults import is_worth_another
-from ._payload import from_body, to_payload
+from ._payload import from_body, to_payload, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,18 +78,15 @@ class Questions:
         return await answer
 
     def _read(self, reply: Any) -> dict[str, Any]:  # noqa: ANN401 - a Reply
-        function = self._connection.function
-        kind, segments = from_body(reply.body, function, self._connection.redeploy)
-        if kind != PONG:
-            msg = f"function {function} answered a question with a frame of kind {kind}"
-            raise VersionMismatch(msg)
+        function, redeploy = self._connection.function, self._connection.redeploy
         try:
+            kind, segments = from_body(reply.body, function, redeploy)
+            if kind != PONG:
+                msg = f"a question got a frame of kind {kind}"
+                raise WireError(msg)
             answer: dict[str, Any] = load_head(segments[0])
         except WireError as error:
-            msg = (
-                f"function {function} answered a question in a way this driver can't read: {error}"
-            )
-            raise VersionMismatch(msg) from error
+            raise unreadable(function, error, redeploy) from error
         return answer
 
     async def warm(self, workers: int) -> None:
