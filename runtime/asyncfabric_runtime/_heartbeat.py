@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _MILLI, _MILLION = 1000, 1_000_000
 _NAME = re.compile(r"(\d{1,15})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9})\.(\d{1,7})){0,2}")
 _SETTLED_SECONDS = 0.001
+_LONGEST_SECONDS = 1.0
+"""A write that can't even be cancelled holds up an answer for so long."""
 _FAILURES = 3
 """After so many in a row an invocation tries no more."""
 
@@ -85,7 +87,7 @@ class Heartbeat:
             self._over.set()
             if self._cancel is not None:
                 self._cancel()
-        self._thread.join()
+        self._thread.join(_LONGEST_SECONDS)
 
     def _run(self) -> None:
         if self._over.wait(self._interval):
@@ -122,7 +124,7 @@ class Heartbeat:
         told: tuple[object, object] | None = None
         number = failures = 0
         try:
-            while failures < _FAILURES:
+            while failures < _FAILURES and not self._over.is_set():
                 report = await self._report()
                 if report is not None and (report.position, report.marks) != told:
                     number += 1

@@ -296,6 +296,20 @@ def test_the_end_deletes_what_is_left() -> None:
     simulated(main)
 
 
+def test_the_end_deletes_what_is_left_of_what_still_runs() -> None:
+    async def main() -> None:
+        cloud = Cloud()
+        cloud.launch(1)
+        await asyncio.sleep(6.0)
+        await cloud.beat(1, 1, Report(0, 5.5))  # after the first look
+        await cloud.heartbeats.aclose()
+        assert await cloud.left() == []
+        assert len(cloud.store.lists) == 2
+        assert cloud.began == []
+
+    simulated(main)
+
+
 @pytest.mark.parametrize("wrong", ["yes", "redis", "s3"])
 def test_options_that_make_no_sense(wrong: str) -> None:
     with pytest.raises(af.ConfigurationError, match="use 'store'"):

@@ -143,6 +143,9 @@ def test_each_call_has_times_of_its_own(worker: Worker, clock: Clock) -> None:
         current().progress(0.5)
         clock.now += 0.5
 
+    invocation = run_here(worker, envelope_for(_nothing, [None] * 3), tell)
+    assert invocation.progress is not None
+    assert list(invocation.progress._marks) == [2]  # of those before nothing is kept
     found = reports(worker, tell, 3)
     assert [report.position for report in found] == [0, 1, 2]
     assert {report.seconds for report in found} == {0.5}
