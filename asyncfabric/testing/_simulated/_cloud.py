@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncfabric._checks import check_count
 from asyncfabric._exceptions import ConfigurationError
 from asyncfabric._fabric import Fabric
 
@@ -13,10 +14,11 @@ from ._chances import Chances
 from ._function import SimulatedFunction
 from ._history import History
 from ._ledger import Ledger
-from ._loop import VirtualLoop
+from ._loop import VirtualLoop, check_program
 from ._output import output_kept
 from ._profile import Profile
 from ._service import Service
+from ._sleep import sleep_refused
 from ._store import SimulatedStore, forget_store
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from asyncfabric_storage import ObjectStore
 
 T = TypeVar("T")
+
+MEMORY = 1769
+"""MiB that have one core."""
 
 
 class SimulatedCloud:
@@ -71,6 +76,11 @@ class SimulatedCloud:
         history: bool = False,
         record: bool = False,
     ) -> None:
+        given: Any = profile
+        if not isinstance(given, Profile | None):
+            raise ConfigurationError(
+                f"profile={profile!r} makes no sense; give a Profile, such as Profile.heavy()"
+            )
         self.seed = seed
         self.profile = Profile.default() if profile is None else profile
         self.ledger = Ledger()
@@ -97,8 +107,10 @@ class SimulatedCloud:
         The next run goes on at the time when the last one ended, with the
         environments and objects that it left.
 
-        Raises `RuntimeError` inside a running loop, and if the program waits for what never comes.
+        Raises `RuntimeError` inside a running loop, and if the program waits for what never comes,
+        and `TypeError` for anything but a coroutine function.
         """
+        check_program(main)
         loops: list[VirtualLoop] = []
 
         def make() -> VirtualLoop:
@@ -106,7 +118,7 @@ class SimulatedCloud:
             return loops[-1]
 
         try:
-            with output_kept(), asyncio.Runner(loop_factory=make) as runner:
+            with output_kept(), sleep_refused(), asyncio.Runner(loop_factory=make) as runner:
                 loop = runner.get_loop()
                 self._service = Service(
                     self.profile,
@@ -140,7 +152,7 @@ class SimulatedCloud:
         self,
         *,
         function: str = "worker",
-        memory: int = 1769,
+        memory: int | None = None,
         reserved: int | None = None,
         max_concurrency: int | None = None,
         max_pending: int | None = None,
@@ -167,12 +179,7 @@ class SimulatedCloud:
             raise ConfigurationError(
                 "cloud.fabric() works inside cloud.run(main), where the simulated time passes"
             )
-        known = self._functions.get(function)
-        if known is None:
-            known = self._functions[function] = SimulatedFunction(
-                function, memory, reserved, self.profile, self.ledger.function(function), self.now
-            )
-            service.set_aside += reserved or 0
+        known = self._function(service, function, memory, reserved)
         seed = self._chances.stream("driver").getrandbits(64)
         backend = SimulatedBackend(
             service, known, self._number, seed, max_concurrency, heartbeats=heartbeats
@@ -185,6 +192,36 @@ class SimulatedCloud:
             limit=limit,
             **options,
         )
+
+    def _function(
+        self, service: Service, name: str, memory: int | None, reserved: int | None
+    ) -> SimulatedFunction:
+        """Return a function of the account; it is made when it is named first."""
+        known = self._functions.get(name)
+        if known is not None:
+            if (memory or known.memory, reserved or known.reserved) != (
+                known.memory,
+                known.reserved,
+            ):
+                raise ConfigurationError(
+                    f"function {name!r} has memory={known.memory} and reserved={known.reserved} "
+                    "already; give the same, or another name"
+                )
+            return known
+        if memory is not None:
+            check_count("memory", memory)
+        if reserved is not None:
+            check_count("reserved", reserved)
+            if service.set_aside + reserved > self._concurrency:
+                raise ConfigurationError(
+                    f"reserved={reserved} is more than is left of the account's "
+                    f"{self._concurrency}; reserve less, or give a Profile with more concurrency"
+                )
+            service.set_aside += reserved
+        known = self._functions[name] = SimulatedFunction(
+            name, memory or MEMORY, reserved, self.profile, self.ledger.function(name), self.now
+        )
+        return known
 
     def _number(self, job: str) -> int:
         return self._jobs.setdefault(job, len(self._jobs) + 1)
@@ -199,6 +236,11 @@ class SimulatedCloud:
 
     @concurrency.setter
     def concurrency(self, limit: int) -> None:
+        given: Any = limit
+        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+            raise ConfigurationError(
+                f"concurrency={limit!r} makes no sense; give a whole number, 0 for an outage"
+            )
         self._concurrency = limit
         if self._service is not None:
             self._service.concurrency = limit

@@ -7,6 +7,7 @@ a real thread while the loop stands still, so it takes no virtual time and comes
 from __future__ import annotations
 
 import asyncio
+import inspect
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from selectors import SelectSelector
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -31,6 +32,21 @@ class SpinningError(RuntimeError):
 
 MOST_PASSES = 1_000_000
 """Passes of the loop in one instant: a program that needs more goes round in circles."""
+
+
+def check_program(main: object) -> None:
+    """Refuse what can't be run on a loop of its own. Raises `RuntimeError`, `TypeError`."""
+    if inspect.iscoroutine(main):
+        main.close()  # it will never be awaited; the error says enough
+        raise TypeError(f"{main!r} has been called already; pass the function: cloud.run(main)")
+    if not callable(main):
+        raise TypeError(f"{main!r} is no program; pass a coroutine function without arguments")
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - public, but raises instead
+        raise RuntimeError(
+            "a simulation has an event loop of its own and can't run inside another one; call "
+            "cloud.run(main) from plain code, in a notebook by await asyncio.to_thread(cloud.run, "
+            "main)"
+        )
 
 
 class _Selector(SelectSelector):

@@ -22,7 +22,7 @@ FABRICS: list[list[dict[str, Any]]] = [
     [{}],
     [{}, {}],
     [{}, {"function": "other", "memory": 512}],
-    [{"reserved": 3}, {"function": "other"}, {}],
+    [{"function": "third", "reserved": 1}, {"function": "other"}, {}],
 ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import time
 import weakref
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
+from asyncfabric import testing
 from asyncfabric.testing import Profile, SimulatedCloud, spend
 from asyncfabric_runtime._stores import _stores
 
@@ -175,9 +177,124 @@ def test_a_failure_names_its_seed() -> None:
     assert any("SimulatedCloud(seed=42" in note for note in caught.value.__notes__)
 
 
+def test_what_a_failure_says_replays_it() -> None:
+    profile = Profile.harsh().but(failures=0.7)
+    first = SimulatedCloud(7, profile, history=True)
+
+    async def use(fabric: af.Fabric) -> None:
+        await fabric.map(two_seconds, range(100), chunksize=1)
+
+    with pytest.raises(af.InvocationError) as caught:
+        run(first, use)
+    said = next(note for note in caught.value.__notes__ if note.endswith(" replays this"))
+    again: SimulatedCloud = eval(said.removesuffix(" replays this"), vars(testing))
+    assert (again.seed, again.profile) == (7, profile)
+    again = SimulatedCloud(again.seed, again.profile, history=True)
+    with pytest.raises(af.InvocationError, match=re.escape(str(caught.value).split(" (")[0])):
+        run(again, use)
+    assert str(again.history) == str(first.history)
+    assert again.ledger == first.ledger
+
+
 def test_a_fabric_is_for_inside() -> None:
     with pytest.raises(af.ConfigurationError, match=r"inside cloud\.run"):
         SimulatedCloud().fabric()
+
+
+def sleeps(x: int) -> int:
+    time.sleep(0.001)
+    return x
+
+
+async def sleeps_too(x: int) -> int:
+    time.sleep(0.001)
+    return x
+
+
+@pytest.mark.parametrize("function", [sleeps, sleeps_too])
+def test_a_call_that_sleeps_for_real_is_told_so(function: Any) -> None:
+    cloud = SimulatedCloud(1, CALM)
+    real = time.sleep
+
+    async def use(fabric: af.Fabric) -> None:
+        time.sleep(0)
+        with pytest.raises(RuntimeError, match=r"say asyncfabric\.testing\.spend\(0\.001\)"):
+            await fabric.submit(function, 1)
+
+    run(cloud, use)
+    assert time.sleep is real
+
+
+def test_programs_that_are_none() -> None:
+    cloud = SimulatedCloud(1, CALM)
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match=r"can't run inside another one; call cloud\.run"):
+            cloud.run(main)
+
+    asyncio.run(main())
+    wrong: Any
+    for wrong, said in ((main(), "has been called already"), (None, "is no program")):
+        with pytest.raises(TypeError, match=said):
+            cloud.run(wrong)
+    wrong = Profile.heavy
+    with pytest.raises(af.ConfigurationError, match=r"give a Profile, such as Profile\.heavy"):
+        SimulatedCloud(1, wrong)
+    with pytest.raises(af.ConfigurationError, match="0 for an outage"):
+        cloud.concurrency = -1
+
+
+def test_functions_that_make_no_sense() -> None:
+    cloud = SimulatedCloud(1, CALM.but(concurrency=10))
+
+    async def main() -> None:
+        cloud.fabric(function="f", memory=512, reserved=8)
+        cloud.fabric(function="f")  # the same one
+        for options, said in (
+            ({"function": "f", "memory": 1024}, "'f' has memory=512 and reserved=8 already"),
+            ({"function": "g", "reserved": 3}, "reserved=3 is more than is left of the account's"),
+            ({"function": "g", "memory": 0}, "memory=0 makes no sense"),
+        ):
+            given: dict[str, Any] = options
+            with pytest.raises(af.ConfigurationError, match=said):
+                cloud.fabric(**given)
+        assert "g" not in cloud.ledger.functions
+
+    cloud.run(main)
+
+
+def draws(_: int) -> float:
+    return float(af.current().rng().random())
+
+
+def test_random_numbers_of_calls_come_from_the_seed() -> None:
+    def drawn(seed: int) -> list[float]:
+        async def use(fabric: af.Fabric) -> list[float]:
+            return await fabric.map(draws, range(5))
+
+        numbers: list[float] = run(SimulatedCloud(seed, CALM), use)
+        return numbers
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_maps_share_by_their_weights() -> None:
+    cloud = SimulatedCloud(1, CALM, record=True)
+
+    async def main() -> None:
+        async with cloud.fabric(max_concurrency=40) as fabric:
+            maps = [
+                fabric.with_options(weight=weight).map(two_seconds, range(400), chunksize=1)
+                for weight in (1.0, 3.0)
+            ]
+            await asyncio.gather(*(asyncio.wait_for(each, None) for each in maps))
+
+    cloud.run(main)
+    light, heavy = (
+        sum(record.job == job and record.began < 15 for record in cloud.ledger.records)
+        for job in (1, 2)
+    )
+    assert heavy / light == pytest.approx(3, rel=0.1)
 
 
 def test_the_same_seed_has_the_same_history(tmp_path: Path) -> None:
