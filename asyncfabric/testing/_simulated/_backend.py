@@ -152,7 +152,7 @@ class SimulatedBackend:
     def recall(self, flight: int, positions: Collection[int] | None) -> None:
         """Take back what has not left yet. What runs on Lambda can't be stopped."""
         work = self._held.get(flight)
-        if work is not None and positions is None:
+        if work is not None and (positions is None or len(positions) == len(work.envelope.indices)):
             work.recalled = True
 
     # -- back -----------------------------------------------------------------------------------

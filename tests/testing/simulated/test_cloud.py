@@ -187,7 +187,7 @@ def test_what_a_failure_says_replays_it() -> None:
     with pytest.raises(af.InvocationError) as caught:
         run(first, use)
     said = next(note for note in caught.value.__notes__ if note.endswith(" replays this"))
-    again: SimulatedCloud = eval(said.removesuffix(" replays this"), vars(testing))
+    again: SimulatedCloud = eval(said.removesuffix(" replays this"), dict(vars(testing)))
     assert (again.seed, again.profile) == (7, profile)
     again = SimulatedCloud(again.seed, again.profile, history=True)
     with pytest.raises(af.InvocationError, match=re.escape(str(caught.value).split(" (")[0])):
