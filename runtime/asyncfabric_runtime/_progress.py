@@ -49,21 +49,22 @@ class Progress:
 
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
-        self._marks: dict[int, tuple[Mark, Mark]] = {}
+        # Pairs of seconds and fraction, the first and the last: made for each word of a call.
+        self._marks: dict[int, tuple[tuple[float, float], tuple[float, float]]] = {}
 
     def note(self, position: int, fraction: float) -> None:
         """Take a call's word, from any thread. Raises `ValueError` if that goes back."""
         marks = self._marks.get(position)
-        mark = Mark(perf_counter() - self._invocation.since, fraction)
+        mark = perf_counter() - self._invocation.since, fraction
         if marks is None:
             if not self._invocation.plan.is_async:
                 self._marks.clear()  # the calls before are over
             self._marks[position] = mark, mark
             return
         first, before = marks
-        if fraction < before.fraction:
+        if fraction < before[1]:
             msg = (
-                f"progress({fraction}) goes back: the call was at {before.fraction} before; give "
+                f"progress({fraction}) goes back: the call was at {before[1]} before; give "
                 "the share of all its work that is done, not of one of its steps"
             )
             raise ValueError(msg)
@@ -75,7 +76,7 @@ class Progress:
         Of calls that run side by side, the one that has done least will probably end last.
         """
         running = [
-            (marks[1].fraction, position, marks)
+            (marks[1][1], position, marks)
             for position, marks in list(self._marks.items())
             if self._invocation.runs(position)
         ]
@@ -83,7 +84,8 @@ class Progress:
             return None
         _, position, (first, last) = min(running)
         seconds = perf_counter() - self._invocation.since
-        return Report(position, seconds, (first,) if first is last else (first, last))
+        told = (first,) if first is last else (first, last)
+        return Report(position, seconds, tuple(Mark(*mark) for mark in told))
 
 
 class Sender:

@@ -124,6 +124,7 @@ class Recorder:
 
     def on_began(self, flight: int, at: float) -> None:
         self.began.append((flight, at))
+        self._news.set()
 
     def on_progress(
         self, flight: int, position: int, fraction: float, at: float | None = None
