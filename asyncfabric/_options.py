@@ -20,15 +20,17 @@ class Options(TypedDict, total=False):
     timeout: seconds that one attempt may run, enforced by the worker; None for no limit. Default:
         no limit on this machine, 300 on AWS Lambda. Everything longer than an attempt is bounded by
         `asyncio.timeout()`.
-    retry: a `Retry`, or None to repeat nothing. Default: `Retry()`, three attempts for calls whose
-        worker died.
-    hedge: a `Hedge`, or None: which calls that take too long get a copy, whose answer counts if it
-        comes first. Default: `Hedge()`. Backends that can't do it ignore it.
+    retry: a `Retry`, or None to repeat nothing. Default: `Retry()`, up to three attempts at calls
+        that failed for no fault of their own, such as those whose worker died.
+    hedge: a `Hedge`, or None for no copies. Default: `Hedge()`, which launches a second copy of a
+        call that plainly takes too long, when there is room; the first answer counts. Backends that
+        can't see to that ignore it: `"inline://"`, and others that don't say they can.
     idempotent: False if a call must not run twice: an attempt that may have run isn't repeated, its
         call raises; and there are no copies. Default True.
-    initializer: runs once in each worker process before its first call.
-    env: environment variables in force in the workers while the calls run.
-    weight: share of the workers among maps that run at once. Default 1.
+    initializer: runs once in each worker process before its first call. Default None.
+    env: environment variables in force in the workers while the calls run. Default None.
+    weight: share of the workers among maps that run at once, a number above 0: one of weight 2
+        launches twice as much work as one of weight 1. Default 1.
     """
 
     timeout: float | None
@@ -63,7 +65,10 @@ class Settings:
             return self
         unknown = sorted(set(options) - set(_NAMES))
         if unknown:
-            msg = f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(_NAMES))}"
+            name = unknown[0]
+            msg = f"unknown option {name!r}; the options are {', '.join(sorted(_NAMES))}"
+            if name in _OF_ALL:
+                msg = f"{name!r} holds for all that a Fabric runs; give it to Fabric({name}=...)"
             raise ConfigurationError(msg)
         merged = replace(self, **options, timeout_given=self.timeout_given or "timeout" in options)
         _check(merged)
@@ -71,6 +76,7 @@ class Settings:
 
 
 _NAMES = frozenset(get_type_hints(Options))
+_OF_ALL = frozenset({"backend", "storage", "limit", "max_concurrency", "max_pending"})
 
 
 def _check(settings: Settings) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._sane import is_between, is_count, refuse
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
@@ -30,12 +32,11 @@ class Limit:
     patience: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.start < 1:
-            msg = f"Limit(start={self.start}) launches nothing; begin with 1 or more"
-            raise ValueError(msg)
-        if not (0 < self.backoff < 1 and 0 < self.probe <= 1):
-            msg = f"Limit(backoff={self.backoff}, probe={self.probe}): shares between 0 and 1"
-            raise ValueError(msg)
-        if self.patience < 0:
-            msg = f"Limit(patience={self.patience}): it is in seconds, 0 or more"
-            raise ValueError(msg)
+        if not is_count(self.start, 1):
+            refuse("Limit", "start", self.start, "a whole number of invocations, 1 or more")
+        if not is_between(self.backoff, 0.0, 1.0) or self.backoff in (0, 1):
+            refuse("Limit", "backoff", self.backoff, "a share between 0 and 1, such as 0.7")
+        if not is_between(self.probe, 0.0, 1.0) or self.probe == 0:
+            refuse("Limit", "probe", self.probe, "a share above 0, at most 1, such as 0.05")
+        if not is_between(self.patience, 0.0):
+            refuse("Limit", "patience", self.patience, "seconds, 0 or more")

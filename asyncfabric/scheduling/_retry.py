@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
+
+from ._sane import is_between, is_count, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +33,22 @@ class Retry:
     cap: float = 20.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            msg = f"Retry(attempts={self.attempts}) allows no attempt at all; use 1 for no retry"
-            raise ValueError(msg)
-        if self.base < 0 or self.cap < 0:
-            msg = f"Retry(base={self.base}, cap={self.cap}): waits are seconds, 0 or more"
-            raise ValueError(msg)
+        if not is_count(self.attempts, 1):
+            wanted = "a whole number, the first attempt included; use 1 for no retry"
+            refuse("Retry", "attempts", self.attempts, wanted)
+        if not _are_exceptions(self.on):
+            refuse("Retry", "on", self.on, "a tuple of exception types, such as (ConnectionError,)")
+        for name in ("base", "cap"):
+            if not is_between(getattr(self, name), 0.0):
+                refuse("Retry", name, getattr(self, name), "seconds, 0 or more")
 
     def delay(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after a failed attempt; `chance` is drawn from [0, 1)."""
         return chance * min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
+
+
+def _are_exceptions(kinds: object) -> bool:
+    if not isinstance(kinds, tuple):
+        return False
+    each = cast("tuple[object, ...]", kinds)
+    return all(isinstance(kind, type) and issubclass(kind, Exception) for kind in each)

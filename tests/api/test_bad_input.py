@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,18 @@ async def test_memory_goes_with_inline() -> None:
         assert await fabric.submit(square, 3) == 9
 
 
-@pytest.mark.parametrize("options", [{"timeout": -1}, {"tiemout": 1}, {"weight": float("inf")}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": -1},
+        {"tiemout": 1},
+        {"weight": float("inf")},
+        {"hedge": 2.0},
+        {"hedge": True},
+        {"retry": 3},
+        {"idempotent": None},
+    ],
+)
 async def test_options_anywhere(inline: af.Fabric, options: dict[str, Any]) -> None:
     with pytest.raises(af.ConfigurationError):
         inline.with_options(**options)
@@ -210,8 +222,31 @@ def _with_shared(x: int, *, value: list[int]) -> int:
     return x + len(value)
 
 
-async def test_retries_that_allow_nothing() -> None:
+@pytest.mark.parametrize("name", ["limit", "max_concurrency", "max_pending"])
+async def test_what_is_no_option_but_the_fabrics(inline: af.Fabric, name: str) -> None:
+    with pytest.raises(af.ConfigurationError, match=rf"give it to Fabric\({name}=\.\.\.\)"):
+        untyped(inline).with_options(**{name: 3})
+
+
+@pytest.mark.parametrize("policy", [af.Retry, af.Limit])
+@pytest.mark.parametrize("value", [-1, "5", None, True, float("nan")])
+async def test_policies_that_make_no_sense(policy: Any, value: Any) -> None:
+    """Each field refuses them, and says which it is and what it wants."""
+    for field in fields(policy):
+        with pytest.raises(ValueError, match=rf"{policy.__name__}\({field.name}=.*; give \w+"):
+            policy(**{field.name: value})
+
+
+async def test_policies_that_need_a_hint() -> None:
     with pytest.raises(ValueError, match="use 1 for no retry"):
         af.Retry(attempts=0)
-    with pytest.raises(ValueError, match="0 or more"):
-        af.Retry(base=-1)
+    with pytest.raises(ValueError, match=r"a tuple of exception types, such as \(Connection"):
+        af.Retry(on=untyped(ConnectionError))
+    with pytest.raises(ValueError, match="a tuple of exception types"):
+        af.Retry(on=untyped((KeyboardInterrupt,)))
+    assert af.Limit(patience=float("inf")).patience > 60
+
+
+async def test_options_on_what_cannot_carry_them() -> None:
+    with pytest.raises(TypeError, match=r"with_options"):
+        af.function(timeout=3)(abs)

@@ -235,6 +235,14 @@ async def test_options_ride_on_a_function(fabric: af.Fabric) -> None:
     assert await fabric.map(_answer_of, [1]) == ["from-option"]
 
 
+async def test_options_ride_on_a_partial_of_a_function(inline: af.Fabric) -> None:
+    wrapped = functools.partial(_answer_of, 1)
+    assert await inline.submit(wrapped) == "from-option"
+    own = af.function(env={"ANSWER": "its-own"})(functools.partial(wrapped))
+    assert await inline.submit(own) == "its-own"
+    assert await inline.submit(wrapped) == "from-option"
+
+
 def answer() -> str:
     import os
 
