@@ -32,8 +32,8 @@ class Audit:
         revived: when a fan-out was taken up again.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.scenario: Scenario = scenario(seed)
+    def __init__(self, seed: int, day: str | None = None) -> None:
+        self.scenario: Scenario = scenario(seed, day)
         self.seed = seed
         self.cloud = SimulatedCloud(seed, self.scenario.profile, history=True, record=True)
         self.events: list[tuple[int, Event]] = []

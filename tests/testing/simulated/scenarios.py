@@ -144,8 +144,11 @@ class Scenario:
         return bool(profile.failures or profile.lost or profile.store.lost or profile.store.errors)
 
 
-def scenario(seed: int) -> Scenario:
-    """Draw a scenario; the same one for the same seed."""
+DAYS = ("calm", "default", "heavy", "harsh", "harsh", "throttled", "broken")
+
+
+def scenario(seed: int, day: str | None = None) -> Scenario:
+    """Draw a scenario; the same one for the same seed. `day` is a name of a Profile for all."""
     chance = Random(f"scenario:{seed}")
     more = Random(f"more of the scenario:{seed}")  # later additions leave the others as they were
     cuts = [
@@ -154,7 +157,7 @@ def scenario(seed: int) -> Scenario:
     ]
     return Scenario(
         seed=seed,
-        profile=_profile(chance, more),
+        profile=_profile(chance, more, day),
         max_concurrency=chance.choice((1, 2, 5, 10, 20, 40)),
         retry=af.Retry(attempts=chance.randint(1, 4), on=(FleetingError,)),
         hedge=chance.choice((af.Hedge(), EAGER, EAGER, None)),
@@ -171,8 +174,11 @@ def scenario(seed: int) -> Scenario:
     )
 
 
-def _profile(chance: Random, more: Random) -> Profile:
+def _profile(chance: Random, more: Random, day: str | None) -> Profile:
     profile = _weather(chance)
+    if day is not None:
+        given: Profile = getattr(Profile, day)()
+        return given
     return profile.but(
         failures=0.9 if more.random() < 0.05 else profile.failures,
         retry_after=profile.retry_after or more.choice((None, 1.5)),
@@ -182,7 +188,7 @@ def _profile(chance: Random, more: Random) -> Profile:
 
 
 def _weather(chance: Random) -> Profile:
-    name = chance.choice(("calm", "default", "heavy", "harsh", "harsh", "throttled", "broken"))
+    name = chance.choice(DAYS)
     if name == "throttled":
         return Profile.calm().but(
             concurrency=chance.randint(1, 20),

@@ -11,6 +11,7 @@ import traceback
 from .auditor import Audit
 
 _EVERY = 500
+_DAYS = ("calm", "default", "heavy", "harsh")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,18 +19,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.testing.simulated.seeds")
     parser.add_argument("--seeds", type=int, default=10_000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first one")
+    parser.add_argument("--day", choices=_DAYS, help="the cloud of all; random ones by default")
     parser.add_argument("--history", help="write the history of the last one to this file")
     options = parser.parse_args(arguments)
     failed: list[int] = []
     began = time.perf_counter()
     for number, seed in enumerate(range(options.first, options.first + options.seeds), 1):
-        audit = Audit(seed)
+        audit = Audit(seed, options.day)
         try:
             audit.run()
         except Exception:  # noqa: BLE001 - whatever it is, the seed failed
             failed.append(seed)
             traceback.print_exc()
-            print(f"seed {seed} failed; repeat it: {command(seed)}", flush=True)
+            print(f"seed {seed} failed; repeat it: {command(seed, options.day)}", flush=True)
         if options.history and audit.cloud.history is not None:
             audit.cloud.history.dump(options.history)
         if number % _EVERY == 0:
@@ -39,9 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def command(seed: int) -> str:
+def command(seed: int, day: str | None = None) -> str:
     """Return what repeats a seed."""
-    return f"python -m tests.testing.simulated.seeds --first {seed} --seeds 1"
+    own = "" if day is None else f" --day {day}"
+    return f"python -m tests.testing.simulated.seeds --first {seed} --seeds 1{own}"
 
 
 if __name__ == "__main__":

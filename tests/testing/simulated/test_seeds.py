@@ -11,6 +11,7 @@ from asyncfabric._deliveries import Buffered
 from asyncfabric._dispatch import Dispatcher
 from asyncfabric._run import Run
 from asyncfabric.scheduling import Admission, Block, Budget, FanOut
+from asyncfabric.testing import Profile
 
 from .auditor import Audit
 from .seeds import command, main
@@ -164,6 +165,13 @@ def test_the_command_names_what_failed(
     said = capsys.readouterr().out
     assert "repeat it: python -m tests.testing.simulated.seeds --first 7 --seeds 1" in said
     assert "3 seeds, 1 failed: [7]" in said
+
+
+def test_the_command_has_days(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Audit(1, "harsh").scenario.profile == Profile.harsh()
+    assert command(1, "harsh").endswith("--first 1 --seeds 1 --day harsh")
+    assert main(["--first", "1", "--seeds", "2", "--day", "harsh"]) == 0
+    assert "all passed" in capsys.readouterr().out
 
 
 def test_the_command_writes_a_history(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
