@@ -4,10 +4,11 @@ import asyncio
 from typing import assert_type
 
 import asyncfabric as af
+from asyncfabric.reporting import Report
 from tests.typing.functions import price
 
 
-@af.function(timeout=5.0)
+@af.function(timeout=5.0, retry=af.Retry(on=(OSError,)), hedge=af.Hedge(), weight=2)
 def decorated(seed: int, *, scale: float = 1.0) -> float:
     """Keep its type."""
     return seed * scale
@@ -32,6 +33,10 @@ async def fabrics() -> float:
         assert_type(fabric, af.Fabric)
         quick = fabric.with_options(timeout=1.0, weight=2.0)
         assert_type(quick, af.Fabric)
+        assert_type(fabric.with_options(hedge=None, retry=None, idempotent=False), af.Fabric)
+        assert_type(fabric.report(), Report)
+        assert_type(fabric.report().calls, af.MapStats)
+        assert_type(fabric.report().limit, int | None)
         await quick.aclose(drain=1)
     async with af.Fabric(
         "local://?processes=2",
@@ -39,7 +44,9 @@ async def fabrics() -> float:
         max_concurrency=2,
         max_pending=10,
         timeout=3.0,
-        retry=None,
+        retry=af.Retry(attempts=5, on=(ConnectionError, TimeoutError), base=1, cap=5.0),
+        hedge=af.Hedge(factor=2, least=1, copies=2),
+        limit=af.Limit(start=10, patience=300),
         idempotent=True,
         env={"OMP_NUM_THREADS": "1"},
     ) as fabric:
