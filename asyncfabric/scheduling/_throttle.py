@@ -41,13 +41,14 @@ class Adaptive:
 
     Attributes:
         limit: what may be used now, at least 1.
+        most: as given; with this limit there is nothing to learn from successes.
     """
 
-    __slots__ = ("_backoff", "_clean", "_from", "_gain", "_level", "_most", "_probe", "limit")
+    __slots__ = ("_backoff", "_clean", "_from", "_gain", "_level", "_probe", "limit", "most")
 
     def __init__(self, start: float, most: float, policy: Limit) -> None:
         self.limit = start
-        self._most = most
+        self.most = most
         self._level = math.inf
         self._from = 0.0
         """The level that it is seen to fall from."""
@@ -57,7 +58,7 @@ class Adaptive:
 
     def succeeded(self, used: float) -> None:
         """Know that something was taken, with so much in use."""
-        if self.limit >= self._most or 2 * used < self.limit:
+        if 2 * used < self.limit:
             return  # the limit is not what holds the work back, so this says nothing of it
         if self.limit < self._level:
             limit = min(self.limit + 1.0, self._level)
@@ -66,7 +67,7 @@ class Adaptive:
             self._clean += 1
             if self._clean >= self.limit:
                 self._clean, self._gain = 0, min(1.0, 2.0 * self._gain)
-        self.limit = min(limit, self._most)
+        self.limit = min(limit, self.most)
 
     def refused(self, taken: float) -> None:
         """Know that something was refused when so much was taken."""
@@ -200,7 +201,8 @@ class Throttle:
     def answered(self, in_flight: int) -> None:
         """Know that an invocation ran, with so many in flight, itself included."""
         self._pauses.succeeded()
-        self._slots.succeeded(in_flight)
+        if self._slots.limit < self._slots.most:
+            self._slots.succeeded(in_flight)
 
     def refused(
         self, now: float, in_flight: int, scarce: Scarce, chance: float, retry_after: float | None

@@ -68,6 +68,26 @@ def test_a_pause_earns_no_credit() -> None:
     assert turns.count(0) in (9, 10, 11)
 
 
+def test_one_that_was_alone_is_behind_who_comes() -> None:
+    admission: Admission[int] = Admission(None)
+    for place in (0, 1):
+        admission.join(place, 1.0)
+    admission.wake(0)
+    for _ in range(3):
+        assert _launch(admission) == 0
+    admission.wake(1)
+    assert [_launch(admission) for _ in range(4)] == [1, 0, 1, 0]
+
+
+def test_more_than_ever_before_may_need_new_workers() -> None:
+    admission: Admission[int] = Admission(None)
+    admission.join(0, 1.0)
+    assert admission.launched(0, 2, 1.0)
+    admission.landed(1)
+    assert not admission.launched(0, 1, 1.0)
+    assert admission.launched(0, 1, 1.0)
+
+
 def test_a_newcomer_is_served_among_a_thousand() -> None:
     admission: Admission[int] = Admission(None)
     for place in range(1000):
