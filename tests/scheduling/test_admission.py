@@ -142,18 +142,22 @@ def test_room() -> None:
     assert Admission[int](None).room(0.0) is None
 
 
-def test_a_fan_out_that_leaves_is_not_kept() -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_fan_out_that_leaves_is_not_kept(alone: bool) -> None:
     class FanOut:
         pass
 
-    admission: Admission[FanOut] = Admission(1)
+    admission: Admission[FanOut] = Admission(None)
     blocking = FanOut()
     admission.join(blocking, 1.0)
-    admission.wake(blocking)
+    if not alone:
+        admission.wake(blocking)
     leaving = FanOut()
     reference = weakref.ref(leaving)
     admission.join(leaving, 1.0)
     admission.wake(leaving)
+    admission.launched(leaving, 1, 1.0)
+    assert (admission.turn() is leaving) == alone
     admission.leave(leaving)
     del leaving
     gc.collect()
