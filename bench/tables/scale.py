@@ -12,7 +12,7 @@ from bench.meter import Meter
 from bench.model import Cell
 from bench.peers import OURS
 from bench.simulations import Job, decide, run_map
-from bench.tables.base import DRIVER_CPU, PEAK_RSS, WALL, Curve, Metric, Table
+from bench.tables.base import PEAK_RSS, WALL, Curve, Metric, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ _CURVE = Curve((SIMULATED,))
 def cells(plan: Plan) -> Sequence[Cell]:
     """Return both works at every size."""
     return [
-        Cell(table=NAME, peer=OURS, way=way, work=work, n=n, timeout_s=1200)
+        Cell(table=NAME, peer=OURS, way=way, work=work, n=n, timeout_s=3600)
         for work, way in ((DECISIONS, "decisions"), (SIMULATED, "simulated-map"))
         for n in ((_SMOKE_CALLS,) if plan.smoke else _SIZES)
     ]
@@ -66,6 +66,7 @@ def _metrics(meter: Meter, calls: int) -> dict[str, float]:
     metrics = meter.metrics(calls)
     return {
         "us": metrics["driver_cpu_us"],
+        "cpu_s": meter.driver_cpu_s,
         **metrics,
         "bytes_per_call": metrics["grown_rss"] / calls,
     }
@@ -87,7 +88,7 @@ TABLE = Table(
     headline=Metric("us", "CPU us a call", "us"),
     columns=(
         WALL,
-        DRIVER_CPU,
+        Metric("cpu_s", "CPU s", "number"),
         Metric("bytes_per_call", "grown bytes a call", "bytes"),
         PEAK_RSS,
         Metric("makespan", "simulated s", "number"),
@@ -116,12 +117,20 @@ TABLE = Table(
             factor=0.8,
         ),
         LimitGoal(
-            text="a million simulated calls on one core",
-            metric="wall_s",
+            text="a million simulated calls on one core, seconds of CPU",
+            metric="cpu_s",
             better="lower",
             ours=_side(SIMULATED, "simulated-map", 1_000_000),
             limit=300.0,
             unit="s",
+        ),
+        LimitGoal(
+            text="nothing kept of settled calls: growth of the scheduler, 1,000,000 calls",
+            metric="bytes_per_call",
+            better="lower",
+            ours=_side(DECISIONS, "decisions", 1_000_000),
+            limit=8,
+            unit="bytes/call",
         ),
         LimitGoal(
             text="memory of a simulated call, its result held, 1,000,000 calls",
@@ -133,6 +142,11 @@ TABLE = Table(
         ),
     ),
     notes=(
+        "CPU time is that of one process with one thread; other work on the machine adds to it, "
+        + "since caches are shared, and more so to the wall time.",
+        "`decisions` asks all that the dispatcher asks for a call, in its order: a turn, room, what "
+        + "to read, the call, its launch and size; its answer, time and settlement, the next "
+        + "alarm, room, and who waits.",
         "The simulation keeps a time for each completed call, 8 bytes; nothing else of it grows.",
         "In the chart: one line for each size.",
     ),
