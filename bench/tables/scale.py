@@ -142,11 +142,8 @@ TABLE = Table(
         ),
     ),
     notes=(
-        "CPU time is that of one process with one thread; other work on the machine adds to it, "
-        + "since caches are shared, and more so to the wall time.",
-        "`decisions` asks all that the dispatcher asks for a call, in its order: a turn, room, what "
-        + "to read, the call, its launch and size; its answer, time and settlement, the next "
-        + "alarm, room, and who waits.",
+        "CPU time is that of one process with one thread, with what it costs to share caches.",
+        "`decisions` asks all that the dispatcher asks for a call, and in its order.",
         "The simulation keeps a time for each completed call, 8 bytes; nothing else of it grows.",
         "In the chart: one line for each size.",
     ),
