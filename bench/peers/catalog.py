@@ -56,6 +56,8 @@ _CATALOGUE = (
                 "heartbeats", "the same; each call reports its progress at every tenth of its work"
             ),
             Way("no-hedge", "the same with hedge=None and no reports"),
+            Way("local-hedge", "await fabric.map(f, xs) with hedge=Hedge(): the default"),
+            Way("local-no-hedge", "the same with hedge=None"),
             Way("simulated-map", "fabric.map on the simulated cloud: driver and simulation"),
             Way("decisions", "the state machines alone, told of launches and answers in a loop"),
             Way("store", "store.put_many, store.get_many of an s3:// store"),

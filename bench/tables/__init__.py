@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.tables.base import Metric as Metric
 from bench.tables.base import Plan as Plan
 from bench.tables.base import Table as Table
+from bench.tables.hedging import TABLE as _HEDGING
 from bench.tables.held import TABLE as _HELD
 from bench.tables.invoke_cpu import TABLE as _INVOKE_CPU
 from bench.tables.lambda_e2e import TABLE as _LAMBDA_E2E
@@ -25,6 +26,7 @@ TABLES = {
         _LOCAL_BYTES,
         _MEMORY,
         _WORKER_START,
+        _HEDGING,
         _STORAGE,
         _INVOKE_CPU,
         _HELD,
