@@ -81,10 +81,10 @@ class SimulatedCloud:
             raise ConfigurationError(
                 f"profile={profile!r} makes no sense; give a Profile, such as Profile.heavy()"
             )
-        self.seed = seed
-        self.profile = Profile.default() if profile is None else profile
-        self.ledger = Ledger()
-        self.history = History() if history else None
+        self.seed: int = seed
+        self.profile: Profile = Profile.default() if profile is None else profile
+        self.ledger: Ledger = Ledger()
+        self.history: History | None = History() if history else None
         self._record = record
         self._chances = Chances(seed)
         self.store: ObjectStore = SimulatedStore(self.profile.store, self._chances, self.ledger)

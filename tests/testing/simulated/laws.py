@@ -94,8 +94,18 @@ class _Call:
         else:
             again = [each for record, each in self.own if record.asked >= self.revived - _MOMENT]
             assert not again or min(again) == 1, f"{self.name} didn't begin anew"
-        late = [record for record, _ in self.own if record.asked > self.stopped + _MOMENT]
+        late = [record for record, _ in self.own if self._is_for_nobody(record)]
         assert not late, f"{self.name} was launched after it was over: {late}"
+
+    def _is_for_nobody(self, record: AttemptRecord) -> bool:
+        """Tell whether an invocation was launched after all its calls were over.
+
+        One that is stored first may have lost some of them meanwhile.
+        """
+        stopped = self.audit.stopped
+        return record.asked > self.stopped + _MOMENT and all(
+            record.asked > stopped.get((record.job, index), inf) for index in record.indices
+        )
 
     def _check_attempts(self) -> None:
         """See that attempts keep within the policy, and that each number was an attempt.
