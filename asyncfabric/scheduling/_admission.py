@@ -69,7 +69,7 @@ class Admission(Generic[F]):
         self.limit = limit
         self.in_flight: int = 0
         self._most = 0
-        self.budget = Budget()
+        self.budget: Budget = Budget()
         self._throttle = None if adapt is None else Throttle(limit, adapt)
         self._now = 0.0
         self._awake = 0

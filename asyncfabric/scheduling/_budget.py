@@ -20,7 +20,7 @@ class Budget:
     __slots__ = ("left",)
 
     def __init__(self) -> None:
-        self.left = START
+        self.left: float = START
 
     def earn(self, calls: int) -> None:
         """Know that some calls ended well."""

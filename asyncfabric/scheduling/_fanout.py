@@ -82,7 +82,7 @@ class FanOut(UnderWay):
         self._retry = retry
         self._idempotent = idempotent
         self._order: Order = InOrder() if ordered else AsCompleted()
-        self.budget = Budget()
+        self.budget: Budget = Budget()
         self._unfinished: list[Batch] = []
         self._failures: dict[int, tuple[Any, BaseException]] = {}
 

@@ -96,7 +96,7 @@ class Pauses:
     __slots__ = ("_count", "_last", "_patience", "_since", "opens")
 
     def __init__(self, patience: float) -> None:
-        self.opens = 0.0
+        self.opens: float = 0.0
         self._last = -math.inf
         self._patience = patience
         self._count = 0

@@ -36,7 +36,7 @@ class UnderWay(Intake):
         self.attempts: int = 0
         self.copied: int = 0
         self.in_flight: int = 0
-        self.flights = Flights()
+        self.flights: Flights = Flights()
         self._late = None if hedge is None else Late(hedge, self.flights)
         self._copies = Copies()
         self._losers: list[tuple[int, int | None]] = []
