@@ -122,7 +122,11 @@ class Call(asyncio.Future[R]):
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The attempts that ended, in order; the last one decided the call."""
+        """The attempts that ended, in order; the last one decided the call.
+
+        Where copies of the call ran at the same time (see `Hedge`), it is the one that came first;
+        the others are not among them.
+        """
         attempts = list(self._owner.history.get(self.index, ()))
         if self._record is not None:
             error = None

@@ -62,8 +62,8 @@ class Fabric(MapMethods):
         max_concurrency: attempts in flight at most, over all maps together; by default as many as
             keep the workers busy. On AWS Lambda it counts invocations, and is 100 by default.
         max_pending: calls that `submit` lets wait; one more raises `Saturated`. Default: no bound.
-        limit: how to find out what a service takes that throttles, up to `max_concurrency`; see
-            `Limit`. Backends on this machine don't throttle.
+        limit: how to find out what a service takes that throttles, up to `max_concurrency`, and how
+            long to be patient with it. Default: `Limit()`. Backends on this machine don't throttle.
         **options: see `Options`.
 
     Raises:
