@@ -119,13 +119,13 @@ class SimulatedCloud:
 
         try:
             with output_kept(), sleep_refused(), asyncio.Runner(loop_factory=make) as runner:
-                loop = runner.get_loop()
+                runner.get_loop()  # is made now
                 self._service = Service(
                     self.profile,
                     self._chances,
                     self.ledger,
                     self.store,
-                    loop,
+                    loops[0],
                     self.history,
                     record=self._record,
                 )

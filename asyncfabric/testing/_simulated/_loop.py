@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from math import inf
 from selectors import SelectSelector
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from selectors import SelectorKey
+
+    from ._agenda import Agenda
 
 T = TypeVar("T")
 
@@ -55,6 +59,7 @@ class _Selector(SelectSelector):
     def __init__(self, now: float) -> None:
         super().__init__()
         self.now = now
+        self.loop: VirtualLoop | None = None
         self._passes = 0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # noqa: ANN401
@@ -66,15 +71,9 @@ class _Selector(SelectSelector):
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        if timeout is None:
-            raise NothingLeftError(
-                "the simulated program waits for something that never comes: nothing is ready and "
-                "no timer is set; look for a future that nobody sets, or a thread of its own that "
-                "was to wake it (asyncio.to_thread works, other threads don't)"
-            )
-        if timeout > 0:
-            self.now += timeout
+        if timeout is None or timeout > 0:
             self._passes = 0
+            self._pass(inf if timeout is None else self.now + timeout)
             return []
         self._passes += 1
         if self._passes > MOST_PASSES:
@@ -86,18 +85,51 @@ class _Selector(SelectSelector):
             )
         return []
 
+    def _pass(self, until: float) -> None:
+        """Let time pass until something is ready, or that time comes."""
+        loop = self.loop
+        if loop is not None and loop.agenda is not None:
+            agenda, ready = loop.agenda, loop.ready
+            while (due := agenda.due) <= until and due < inf:
+                self.now = due
+                agenda.run(due)
+                if ready:
+                    return
+                if timers := loop.timers:
+                    until = min(until, timers[0].when())
+        if until == inf:
+            raise NothingLeftError(
+                "the simulated program waits for something that never comes: nothing is ready and "
+                "no timer is set; look for a future that nobody sets, or a thread of its own that "
+                "was to wake it (asyncio.to_thread works, other threads don't)"
+            )
+        self.now = max(self.now, until)
+
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time moves only when there is nothing to do.
 
     Args:
         now: what its clock begins at, in seconds.
+
+    Attributes:
+        agenda: what happens beside its own timers, in the simulated world.
+        ready: asyncio's own callbacks that are to be run now.
     """
 
     def __init__(self, now: float = 0.0) -> None:
         self._virtual = _Selector(now)
         self._threads: ThreadPoolExecutor | None = None
+        self.agenda: Agenda | None = None
         super().__init__(self._virtual)
+        self.ready: deque[asyncio.Handle] = vars(self)["_ready"]
+        self._virtual.loop = self
+
+    @property
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """Asyncio's own heap of timers, which is another one from time to time."""
+        timers: list[asyncio.TimerHandle] = vars(self)["_scheduled"]
+        return timers
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -131,6 +163,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def close(self) -> None:
         """Close the loop and end its thread."""
         super().close()
+        self._virtual.loop = self.agenda = None
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None

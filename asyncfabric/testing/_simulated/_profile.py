@@ -207,7 +207,7 @@ class Profile(_Changeable):
         lost: share of attempts that run to their end, after which the answer is lost.
         lost_silently: share of those whose caller hears nothing for `silence` seconds; the others'
             connection is reset at once.
-        silence: see `lost_silently`.
+        silence: see `lost_silently`; by default what TCP's probes take to find a connection dead.
         duplicates: share of invocations that run a second time beside the first.
         throttles: share of invocations that are refused although there is room.
         retry_after: what a refusal asks to wait for, in seconds; None: it says nothing.
@@ -231,7 +231,7 @@ class Profile(_Changeable):
     failures: float = 1e-3
     lost: float = 1e-4
     lost_silently: float = 0.0
-    silence: float = 60.0
+    silence: float = 210.0
     duplicates: float = 1e-4
     throttles: float = 0.0
     retry_after: float | None = None

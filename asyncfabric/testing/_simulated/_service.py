@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ._function import Environment, SimulatedFunction
     from ._history import History
     from ._ledger import Ledger
+    from ._loop import VirtualLoop
     from ._profile import Profile
     from ._work import Work
 
@@ -59,7 +60,7 @@ class Service:
         chances: Chances,
         ledger: Ledger,
         store: ObjectStore,
-        loop: asyncio.AbstractEventLoop,
+        loop: VirtualLoop,
         history: History | None = None,
         *,
         record: bool = False,

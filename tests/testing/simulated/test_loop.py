@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from asyncfabric.testing._simulated._agenda import Agenda
 from asyncfabric.testing._simulated._loop import NothingLeftError, SpinningError, VirtualLoop
 
 T = TypeVar("T")
@@ -80,6 +81,46 @@ def test_a_thread_may_use_a_loop_of_its_own() -> None:
         return await asyncio.to_thread(asyncio.run, asyncio.sleep(0, 5))
 
     assert run(main) == 5
+
+
+def test_the_simulated_world_and_timers_take_turns() -> None:
+    """Also after asyncio has cleared its heap of many cancelled timers, which makes a new one."""
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        agenda = Agenda(loop, lambda: None)
+        seen: list[float] = []
+
+        def both(when: float) -> None:
+            agenda.after(when - loop.time(), seen.append, when)
+            loop.call_at(when + 0.5, seen.append, when + 0.5)
+
+        for number in range(300):
+            loop.call_at(1e6 + number, print).cancel()
+        for when in (1.0, 2.0, 3.0, 3.2):
+            both(when)
+        agenda.after(2.1, both, 2.2)  # sets a timer that comes before what else is planned
+        await asyncio.sleep(10)
+        assert loop.time() == 10
+        return seen
+
+    assert run(main) == [1.0, 1.5, 2.0, 2.2, 2.5, 2.7, 3.0, 3.2, 3.5, 3.7]
+
+
+def test_an_event_that_fails_is_told_and_harms_no_other() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        told: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        empty = asyncio.Event()
+        agenda = Agenda(loop, empty.set)
+        agenda.after(1.0, divmod, 1, 0)
+        await empty.wait()
+        assert [type(each["exception"]) for each in told] == [ZeroDivisionError]
+
+    run(main)
 
 
 def test_what_never_comes_is_said_at_once() -> None:
