@@ -53,7 +53,7 @@ class Fabric(MapMethods):
     Args:
         backend: `"local://"` (worker processes, one per core), `"local://?processes=8"`,
             `"lambda://NAME"` (AWS Lambda functions of the family NAME, with options `region`,
-            `endpoint_url`, `profile`, `memory`, `arch`, `transport` and `inline`, see
+            `endpoint_url`, `profile`, `memory`, `arch`, `transport`, `inline` and `heartbeats`, see
             `asyncfabric.backends`), `"inline://"` (this process, for debugging), or a Backend
             object. Default: the environment variable ASYNCFABRIC_BACKEND, else `"local://"`.
         storage: `"file:///dir"`, `"s3://bucket/prefix"` (with options `region`, `endpoint_url` and
