@@ -201,9 +201,13 @@ class Dispatcher(Receiving):
             encoded = await asyncio.to_thread(
                 encode_inputs, flight.run.plan, number, batch, unlimited=True
             )
-        finally:
+            assert encoded is not None  # noqa: S101 - without a limit there is always a result
+        except Exception as error:  # noqa: BLE001 - out of memory, say: its calls would never end
             self._encoding -= 1
-        assert encoded is not None  # noqa: S101 - without a limit there is always a result
+            self.on_refused(number, error)
+            return
+        self._encoding -= 1
+        # Whoever recalled it meanwhile has marked it: the backend doesn't know it yet.
         self._send(number, flight, *encoded)
         self.pump_soon()
 

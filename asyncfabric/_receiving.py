@@ -139,7 +139,12 @@ class Receiving:
     async def _decode_aside(
         self, flight: Launched, outcome: Outcome, worker: str, queue: float
     ) -> None:
-        values, bad = await asyncio.to_thread(decode_outcome, outcome)
+        # Meanwhile the invocation has landed, and its run may have ended: that is looked at there.
+        try:
+            values, bad = await asyncio.to_thread(decode_outcome, outcome)
+        except Exception as error:  # noqa: BLE001 - out of memory, say: its calls would never end
+            flight.run.finish(error)
+            return
         flight.run.answered(outcome, values, worker, queue, bad)
         self._admission.wake(flight.run)
         self.pump_soon()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from asyncfabric.aws._family import Member
+    from asyncfabric.shipping._survey import Survey
 
     from ._cargo import Cargo
     from ._questions import Questions
@@ -27,6 +28,7 @@ class Modules:
         self._function = member.function_name
         self._parcels = Parcels(Target(python=member.python, arch=member.arch))
         self._present: set[str] = set()
+        self._asking = asyncio.Lock()
 
     async def prepare(self, functions: Mapping[str, Callable[..., Any]]) -> str | None:
         """Return the digest of the archive that functions (by digest) need, once it is stored.
@@ -37,19 +39,26 @@ class Modules:
         parcel = self._parcels.ready(tuple(functions))
         if parcel is None:
             parcel = await asyncio.to_thread(self._parcels.prepare, functions)
-        needed = [name for name in parcel.survey.need.required if name not in self._present]
-        if needed:
-            answer = await self._questions.ask(modules=needed)
-            missing: list[str] = answer["missing"]
-            if missing:
-                name = " and ".join(_name(each) for each in functions.values())
-                title = f"{name}, on {self._function},"
-                raise missing_error(missing, parcel.survey, title, self._questions.redeploy)
-            self._present.update(needed)
+        if not self._present.issuperset(parcel.survey.need.required):
+            # Fifty maps that begin together would ask as much fifty times.
+            async with self._asking:
+                await self._ask(functions, parcel.survey)
         if parcel.archive is None:
             return None
         await self._cargo.store_archive(parcel.archive.digest, parcel.archive.data)
         return parcel.archive.digest
+
+    async def _ask(self, functions: Mapping[str, Callable[..., Any]], survey: Survey) -> None:
+        needed = [name for name in survey.need.required if name not in self._present]
+        if not needed:
+            return
+        answer = await self._questions.ask(modules=needed)
+        missing: list[str] = answer["missing"]
+        if missing:
+            name = " and ".join(_name(each) for each in functions.values())
+            title = f"{name}, on {self._function},"
+            raise missing_error(missing, survey, title, self._questions.redeploy)
+        self._present.update(needed)
 
 
 def _name(function: Callable[..., Any]) -> str:
