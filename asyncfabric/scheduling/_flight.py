@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 # what a byte says of a call
 _SETTLED, _OPEN, _ANSWERED = range(3)
 _EACH_OPEN = bytes([_OPEN])
-# what is known of an invocation: nothing bad; it takes too long; there is a copy of it
-WATCHED, LATE, COPIED = range(3)
+# how an invocation gets on: it is new; it takes its time; it takes too long; no more is to be done
+FRESH, WATCHED, LATE, SPENT = range(4)
 
 
 class Flight:
@@ -40,6 +40,7 @@ class Flight:
         busy: seconds that the answered calls took.
         size: bytes of input of a call, on average; 0 where that is not known.
         state: whether it is late.
+        copied: how many copies it was given.
         mark: the first progress that its present call told of: place, time and share.
         heard: when the last was told of, and what share it was.
         ends: when it will end, by the progress that was told of; None without any.
@@ -49,7 +50,8 @@ class Flight:
     begun = False
     busy = 0.0
     size = 0.0
-    state = WATCHED
+    state = FRESH
+    copied = 0
     mark: tuple[int, float, float] | None = None
     ends: float | None = None
 

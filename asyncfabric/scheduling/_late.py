@@ -6,8 +6,8 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from ._flight import COPIED, LATE, WATCHED
-from ._speed import Speed
+from ._flight import FRESH, LATE, SPENT, WATCHED
+from ._speed import COPIES_OF_ONE, Speed
 
 if TYPE_CHECKING:
     from ._flight import Flight, Flights
@@ -16,20 +16,19 @@ if TYPE_CHECKING:
 _FEW = 64
 """So many entries in vain are not worth clearing away."""
 _LEAST_COPIES = 3
-_HEADROOM = 4.0
-"""Copies are allowed for so many times the share of invocations that were seen late: two for each,
-and some whose lateness is another's bad luck."""
-_FALLEN = 0.9
+_NEWS = 1.0 / 8
+"""What is usual is worked out anew when so much more is known."""
 _STEP = 1.0 / 64
-"""What is looked at too early is looked at again after this share of its expected time."""
+"""What isn't late yet is looked at again after this share of its time, at the soonest."""
 
 
 class Late:
-    """Watches invocations, and finds those that outlive what was to be expected.
+    """Watches invocations, and finds those that take longer than others make believable.
 
-    When an invocation will be late depends on how long others took, which changes all the time. So
-    each has a time in a heap when it is worth looking at; those that are not late then get another.
-    If calls turn out faster than they seemed, the heap is made anew.
+    Most end before it is worth asking when they would be late. So an invocation waits in a queue at
+    first, in the order of launch, which costs next to nothing. What outlives the usual has a time
+    in a heap when it would be late, by what is known then; when that has come it is late indeed, or
+    gets a new time. Late ones wait outside the heap, for room and for the budget.
 
     Args:
         policy: see `Hedge`.
@@ -45,61 +44,60 @@ class Late:
         self.speed = Speed(policy)
         self.copies = 0
         self._flights = flights
+        self._launched = 0
+        self._fresh: deque[int] = deque()
         self._heap: list[tuple[float, int]] = []
-        self._measure: float | None = None
-        """What the times in the heap were reckoned by."""
         self._found: deque[int] = deque()
-        self._again: deque[int] = deque()
-        """Those that were copied just now, to be copied once more if the budget allows it."""
-        self._good = 0
-        """Invocations that are neither late nor copies."""
-        self._launched = self._cold = self._landed = self._slow = 0
-        self._most = 0
-        """Invocations on their way at a time at most, so far."""
-        self._excused = 0.0
-        """Late ones to be expected because workers take long to start."""
+        self._old = 0
+        """How many on their way aren't fresh any more."""
+        self._due: float | None = None
+        self._due_until = 0
+        self._old_until = 0
+        """`_due` holds until so much is known, or so few old ones are on their way."""
+        self._measure = 0.0
+        """What the times in the heap were reckoned by."""
 
     # -- what happens ---------------------------------------------------------------------------
 
     def launched(self, flight: int, entry: Flight) -> None:
         """Watch an invocation."""
         self._launched += 1
-        self._most = max(self._most, len(self._flights))
         self.copies += entry.copy
-        self._cold += entry.cold
-        self._good += not entry.copy
-        self.watch(flight, entry)
+        self._fresh.append(flight)
+        if self._due is None:
+            self._due_until = 0
+        if len(self._fresh) > _FEW + 2 * len(self._flights):
+            self._fresh = deque(each for each in self._fresh if each in self._flights)
 
     def returned(self, flight: int, entry: Flight) -> None:
         """Know that calls of an invocation came back unrun: with the others it is late sooner."""
         if entry.left:
-            self.watch(flight, entry)
+            self._again(flight, entry)
         elif not entry.begun:
             self._launched -= 1
-            self._cold -= entry.cold
             self.copies -= entry.copy
 
     def watch(self, flight: int, entry: Flight) -> None:
-        """Watch an invocation, or watch it anew after something has changed."""
-        if entry.state != WATCHED:
+        """Know that a copy of its calls is gone: they may have another."""
+        if entry.copied:
+            entry.copied -= 1
+        if entry.state == SPENT:
             entry.state = WATCHED
-            self._good += not entry.copy
-        if self._measure is not None:
-            heappush(self._heap, (self._due(entry), flight))
-            if len(self._heap) > _FEW + 2 * len(self._flights):
-                self._order()
+        self._again(flight, entry)
 
     def gone(self, entry: Flight) -> None:
         """Know that nothing is left of an invocation."""
-        if entry.state == WATCHED:
-            self._good -= not entry.copy
+        if entry.state != FRESH:
+            self._old -= 1
+            if self._old < self._old_until:
+                self._due_until = 0
 
     def forget(self) -> None:
         """Know that nothing is on its way any more."""
+        self._fresh.clear()
         self._heap.clear()
         self._found.clear()
-        self._again.clear()
-        self._good = 0
+        self._old = self._old_until = self._due_until = 0
 
     def ran(
         self, entry: Flight, calls: int, busy: float, longest: float | None, now: float
@@ -108,27 +106,22 @@ class Late:
         if longest is not None:
             self.speed.together = True
             entry.busy = max(entry.busy, longest)
-            self.speed.ran(entry, calls, longest)
+            self.speed.ran(entry, longest)
             return
-        self.speed.ran(entry, calls, busy / calls)
+        self.speed.ran(entry, busy / calls)
         entry.busy += busy
         if calls < entry.left:
             entry.since, entry.begun = now, True
 
     def landed(self, entry: Flight, now: float, *, cold: bool) -> None:
         """Learn that an invocation is over."""
-        self._landed += 1
-        seconds = now - entry.since
-        if seconds > self.policy.least and entry.state == WATCHED and self._measure is not None:
-            self._slow += seconds > self.speed.late(entry)
-        self.speed.came(max(0.0, now - entry.launched - entry.busy), cold=cold)
+        self.speed.came(now - entry.launched - entry.busy, cold=cold)
 
     def began(self, flight: int, entry: Flight, at: float) -> None:
         """Learn since when the calls of an invocation run: its worker's start is over."""
         if not entry.begun:
             entry.since, entry.begun = max(at, entry.launched), True
-            if entry.state == WATCHED:
-                self.watch(flight, entry)
+            self._again(flight, entry)
 
     def progressed(
         self, flight: int, entry: Flight, place: int, share: float, now: float, at: float
@@ -151,52 +144,49 @@ class Late:
         whole = (at - since) / (share - begun)
         if entry.ends is None:
             self.speed.foretold(whole)
-        left = (1.0 - share) * whole + self.speed.left(entry, place) - (now - at)
-        entry.ends = now + left
-        late = (
-            entry.state == WATCHED
-            and self.speed.foresees(len(self._flights))
-            and left > max(self.policy.least, self.policy.factor * self.speed.usual(entry))
-        )
-        if late:
-            self._find(flight, entry)
-        return late
+        foreseen = self.next_due() is not None
+        entry.ends = at + (1.0 - share) * whole + self.speed.left(entry, place)
+        if entry.state > WATCHED or not foreseen or self._due_of(entry) > now:
+            return False
+        self._find(flight, entry)
+        return True
 
     # -- what follows ---------------------------------------------------------------------------
 
     def next_due(self) -> float | None:
         """Return when it is worth looking for late ones, or None: nothing can be said yet."""
-        if not self.speed.foresees(len(self._flights)):
-            return None
-        measure = self.speed.yardstick
-        if self._measure is None or measure < _FALLEN * self._measure:
-            self._measure = measure
-            self._order()
-        heap, flights = self._heap, self._flights
-        while heap and ((entry := flights.get(heap[0][1])) is None or entry.state != WATCHED):
-            heappop(heap)
-        return heap[0][0] if heap else None
+        if self.speed.count >= self._due_until:
+            self._reckon()
+        return self._due if self._flights else None
 
     def look(self, now: float) -> bool:
         """Find those that are late by now; return whether any wait for a copy."""
-        due = self.next_due()
-        candidates: dict[int, Flight] = {}
-        while due is not None and due <= now:
-            flight = heappop(self._heap)[1]
-            candidates[flight] = self._flights[flight]
-            due = self.next_due()
-        if candidates:
-            # Had they finished, the quantiles would be higher.
-            self.speed.reckon_with(len(candidates) + len(self._flights) - self._good)
-        for flight, entry in candidates.items():
-            when = self._due(entry)
-            if when <= now:
+        self._due_until = 0
+        if not self._foresees:
+            return bool(self._found)
+        flights, fresh, heap, speed = self._flights, self._fresh, self._heap, self.speed
+        speed.fit(self._old)
+        # A little too soon for the youngest of them, so that they come many at a time.
+        launched = now - (1.0 - _NEWS) * speed.soonest
+        while fresh and ((entry := flights.get(fresh[0])) is None or entry.launched <= launched):
+            flight = fresh.popleft()
+            if entry is not None and entry.state == FRESH:
+                entry.state = WATCHED
+                self._old += 1
+                heappush(heap, (now, flight))
+        speed.fit(self._old)
+        step = now + _STEP * speed.soonest
+        while heap and heap[0][0] <= now:
+            looked, flight = heappop(heap)
+            entry = flights.get(flight)
+            if entry is None or entry.state != WATCHED:
+                continue
+            due = self._due_of(entry)
+            if due <= now:
                 self._find(flight, entry)
-                if entry.cold:
-                    self._excused = self._cold * self.speed.excuse(entry, now - entry.since)
             else:
-                when = max(when, now + _STEP * (when - entry.since))
-                heappush(self._heap, (when, flight))
+                # It may be so soon only if it is looked at for the first time.
+                heappush(heap, (due if looked == now else max(due, step), flight))
         return bool(self._found)
 
     def take(self, now: float) -> int | None:
@@ -206,53 +196,76 @@ class Late:
             entry = self._flights.get(flight)
             if entry is None or entry.state != LATE:
                 continue
-            if entry.ends is not None and entry.ends - now < self.speed.usual(entry):
-                self.watch(flight, entry)  # it has nearly ended while it waited for its copy
+            self._due_until = 0
+            if entry.ends is not None and now < entry.ends < now + self.speed.usual(entry):
+                entry.state = WATCHED  # it has nearly ended while it waited for its copy
+                heappush(self._heap, (entry.ends, flight))
                 continue
-            entry.state = COPIED
-            if self.speed.told or 2 * len(self._flights) <= self._most:
-                # Calls tell how they get on, so it is certain that it is slow; or the end is near.
-                # Then a copy that turned out slow itself would hold everything up.
-                self._again.append(flight)
+            entry.copied += 1
+            entry.state = SPENT
+            if entry.copied < COPIES_OF_ONE:
+                entry.state = WATCHED
+                self._again(flight, entry)
             return flight
-        while self._again and self.copies < self.allowed:
-            flight = self._again.popleft()
-            if flight in self._flights:
-                return flight
-        self._again.clear()
         return None
 
     @property
     def allowed(self) -> int:
         """How many copies may be launched in all."""
-        seen = max(1, self._landed + len(self._found))
-        share = min(self.policy.share, _HEADROOM * (self._slow - self._excused) / seen)
-        return max(_LEAST_COPIES, int(share * self._launched))
+        return max(_LEAST_COPIES, int(self.policy.share * self._launched))
+
+    @property
+    def _foresees(self) -> bool:
+        return self.speed.foresees(len(self._flights), self._old)
+
+    def _reckon(self) -> None:
+        speed, flights, heap, fresh = self.speed, self._flights, self._heap, self._fresh
+        self._due, self._due_until = None, speed.count + 1
+        if not self._foresees:
+            return
+        self._due_until += int(_NEWS * speed.count)
+        self._old_until = int((1.0 - _NEWS) * self._old)
+        speed.fit(self._old)
+        measure = speed.yardstick
+        if measure < (1.0 - _STEP) * self._measure:
+            heap[:] = [
+                (self._due_of(entry), flight)
+                for flight, entry in flights.items()
+                if entry.state == WATCHED
+            ]
+            heapify(heap)
+        self._measure = measure
+        while heap and ((entry := flights.get(heap[0][1])) is None or entry.state != WATCHED):
+            heappop(heap)
+        while fresh and ((entry := flights.get(fresh[0])) is None or entry.state != FRESH):
+            fresh.popleft()
+        if heap:
+            self._due = heap[0][0]
+        if fresh:
+            due = flights[fresh[0]].launched + speed.soonest
+            self._due = due if self._due is None else min(due, self._due)
+
+    def _again(self, flight: int, entry: Flight) -> None:
+        """Reckon anew when an invocation is late, after something has changed."""
+        if entry.state == WATCHED:
+            self._due_until = 0
+            heappush(self._heap, (self._due_of(entry), flight))
 
     def _find(self, flight: int, entry: Flight) -> None:
+        if entry.state == FRESH:
+            self._old += 1
         entry.state = LATE
-        self._good -= not entry.copy
-        self._slow += 1
         self._found.append(flight)
 
-    def _due(self, entry: Flight) -> float:
-        due = entry.since + max(self.policy.least, self.speed.late(entry))
+    def _due_of(self, entry: Flight) -> float:
+        speed, policy = self.speed, self.policy
+        due = entry.since + max(policy.least, speed.late(entry))
+        heard = entry.heard[0]
         if entry.ends is not None:
-            due = max(due, entry.since + self.policy.factor * (entry.ends - entry.since))
-        if not self.speed.told:
+            if entry.ends - heard > max(policy.least, policy.factor * speed.usual(entry)):
+                return heard  # by its own words, a copy would have been faster
+            due = max(due, entry.since + policy.factor * (entry.ends - entry.since))
+        silence = speed.silence(entry)
+        if silence is None:
             return due
-        heard, share = entry.heard
-        silence = self.speed.silence(entry, share)
-        return (
-            due
-            if silence is None
-            else min(due, max(heard, entry.since) + max(self.policy.least, silence))
-        )
-
-    def _order(self) -> None:
-        self._heap = [
-            (self._due(entry), flight)
-            for flight, entry in self._flights.items()
-            if entry.state == WATCHED
-        ]
-        heapify(self._heap)
+        return min(due, max(heard, entry.since) + max(policy.least, silence))

@@ -16,7 +16,7 @@ from asyncfabric.scheduling import Batch, Block, FanOut, Hedge, Pace, Retry
 QUEUED, DELAYED, FLYING, SETTLED, DROPPED = "queued", "delayed", "flying", "settled", "dropped"
 
 
-EAGER = Hedge(quantile=0.6, margin=0.0, factor=1.0, share=1.0, least=0.0)
+EAGER = Hedge(chance=0.4, factor=1.0, share=1.0, least=0.0)
 
 
 class UserError(Exception):
@@ -61,7 +61,8 @@ class FanOutModel(RuleBasedStateMachine):
         )
         if self.fan_out._late is not None:
             # As if it had seen a lot, so that what is late is known from the start.
-            self.fan_out._late.speed._run.add(0.1, 1000)
+            for _ in range(1000):
+                self.fan_out._late.speed._run.add(0.1)
         self.fan_out.bound = bound
         self.fan_out.budget.left = self.budget = budget
         self.chunksize, self.bound = chunksize, bound

@@ -4,7 +4,7 @@ import pytest
 
 from asyncfabric.scheduling import Block, FanOut, Hedge, Pace, Retry
 
-EAGER = Hedge(quantile=0.6, margin=0.0, factor=1.0, share=1.0, least=0.0)
+EAGER = Hedge(chance=0.4, factor=1.0, share=1.0, least=0.0)
 
 
 def _fan_out(
@@ -197,7 +197,8 @@ def test_copies_of_what_ends_its_workers_run_out() -> None:
     _launch(fan_out, 1)
     flight, now = 1, 0.0
     assert fan_out._late is not None
-    fan_out._late.speed._run.add(0.1, 1000)  # it has seen a lot
+    for _ in range(1000):  # it has seen a lot
+        fan_out._late.speed._run.add(0.1)
     for _ in range(20):
         now += 1000.0
         fan_out.look(now)

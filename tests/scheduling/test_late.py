@@ -2,13 +2,14 @@
 
 import math
 import random
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfabric.scheduling import Block, FanOut, Hedge, Pace
-from asyncfabric.scheduling._sketch import Sketch
+from asyncfabric.scheduling._times import Times
 
 INSTANT = Hedge(least=0.0)
 
@@ -16,9 +17,8 @@ INSTANT = Hedge(least=0.0)
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"quantile": 0.5},
-        {"quantile": 1.0},
-        {"margin": -0.1},
+        {"chance": 0.0},
+        {"chance": 0.5},
         {"factor": 0.9},
         {"copies": 1},
         {"share": 1.1},
@@ -30,25 +30,51 @@ def test_hedges_that_make_no_sense(wrong: dict[str, float]) -> None:
         Hedge(**wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@given(st.lists(st.floats(1e-6, 1e4), min_size=1, max_size=300))
-def test_quantiles_are_close(values: list[float]) -> None:
-    sketch = Sketch(0.95)
+@given(st.lists(st.floats(1e-3, 1e3), min_size=10, max_size=300))
+def test_median_and_spread(values: list[float]) -> None:
+    times = Times()
     for value in values:
-        sketch.add(value)
+        times.add(value)
+    times.fit()
     ordered = sorted(values)
-    for found, share in ((sketch.median, 0.5), (sketch.high, 0.95)):
-        exact = ordered[math.ceil(share * len(ordered)) - 1]
-        assert exact / 1.021 <= found <= exact * 1.021
+    assert times.median == ordered[len(values) // 2]
+    level = min(0.9, len(values) / (len(values) + 1))
+    high = times.at(NormalDist().inv_cdf(level))
+    assert high == pytest.approx(ordered[int(level * len(values))])
 
 
-def test_quantiles_are_kept_up_with() -> None:
-    sketch = Sketch(0.95)
-    for value in range(1, 10_001):
-        sketch.add(float(value))
-        assert sketch.high == pytest.approx(0.95 * value, rel=0.06, abs=1)
-    sketch.reckon_with(10_000)
-    assert sketch.median == pytest.approx(10_000, rel=0.02)
-    assert Sketch(0.9).high == 0.0
+def test_times_that_are_nearly_nothing_have_no_endless_tail() -> None:
+    times = Times()
+    for value in range(100):
+        times.add(0.0 if value < 60 else 0.1)
+    times.fit()
+    assert 0.1 < times.at(3.0) < 0.5
+
+
+def test_a_sample_of_many_is_like_them() -> None:
+    times, chances = Times(), random.Random(1)
+    for _ in range(100_000):
+        times.add(2.0 * math.exp(chances.gauss(0.0, 0.3)))
+    times.fit()
+    assert times.count == 100_000
+    assert times.median == pytest.approx(2.0, rel=0.03)
+    assert times.spread == pytest.approx(0.3, rel=0.1)
+    other = times.times(3.0)
+    other.fit()
+    assert other.median == pytest.approx(3.0 * times.median)
+
+
+def test_what_is_still_running_counts_as_slow() -> None:
+    """Half of a wave has ended: what its spread is can't be read off that half."""
+    chances = random.Random(1)
+    ordered = sorted(math.exp(chances.gauss(0.0, 0.3)) for _ in range(1000))
+    times = Times()
+    for value in ordered[:850]:
+        times.add(value)
+    times.fit()
+    assert times.spread < 0.27
+    times.fit(150)
+    assert times.spread == pytest.approx(0.3, rel=0.1)
 
 
 class Workers:
@@ -69,6 +95,15 @@ class Workers:
                 self.fan_out.sent(self.last, 1, size)
             flights.append(self.last)
         return flights
+
+    def wait(self) -> float:
+        """Let time pass, alarm by alarm, until something is late; return when that is."""
+        while not self.fan_out.look(self.now):
+            due = self.fan_out.next_due()
+            assert due is not None
+            assert due > self.now
+            self.now = due
+        return self.now
 
     def copy(self) -> int | None:
         """Launch a copy, if there is a late call; return the number of the original."""
@@ -100,11 +135,8 @@ def test_what_outlives_the_others_gets_a_copy() -> None:
     workers.fan_out.end_input()
     assert workers.fan_out.next_due() is None
     workers.all_but(flights, 1, 1.0)
-    due = workers.fan_out.next_due()
-    assert due is not None
-    assert 1.05 < due < 1.2
     assert workers.copy() is None
-    workers.now = due
+    assert 1.05 < workers.wait() < 1.2
     assert workers.copy() == flights[-1]
     workers.answer(workers.last, 1.0)
     assert workers.fan_out.done
@@ -127,7 +159,7 @@ def test_the_first_answer_wins_whichever_it_is() -> None:
 
 
 def test_a_call_is_at_three_places_at_most() -> None:
-    workers = Workers()
+    workers = Workers(Hedge(copies=3))
     flights = workers.launch(20)
     workers.all_but(flights, 1, 1.0)
     for _ in range(10):
@@ -180,7 +212,7 @@ def test_not_while_something_can_be_launched() -> None:
 def test_nothing_is_late_too_soon() -> None:
     workers = Workers(Hedge(least=10.0))
     workers.all_but(workers.launch(20), 1, 1.0)
-    assert workers.fan_out.next_due() == 10.0
+    assert workers.wait() == 10.0
 
 
 def test_nothing_is_known_from_half_the_calls() -> None:
@@ -198,9 +230,7 @@ def test_more_work_is_not_lateness() -> None:
         workers.answer(flight, size / 100)
     began = workers.now
     workers.launch(1, size=5000)
-    due = workers.fan_out.next_due()
-    assert due is not None
-    assert 50 < due - began < 60
+    assert 50 < workers.wait() - began < 60
 
 
 def test_sizes_that_mean_nothing() -> None:
@@ -211,9 +241,7 @@ def test_sizes_that_mean_nothing() -> None:
         workers.answer(flight, 1.0)
     began = workers.now
     workers.launch(1, size=5000)
-    due = workers.fan_out.next_due()
-    assert due is not None
-    assert 1.0 < due - began < 1.2
+    assert 1.0 < workers.wait() - began < 1.2
 
 
 def test_copies_are_a_tenth_at_most() -> None:

@@ -163,9 +163,8 @@ CHECKS: dict[tuple[type, str], tuple[Measure, dict[str, Any], Any, dict[str, Any
 }
 LATER: dict[str, tuple[Measure, dict[str, Any], dict[str, Any]]] = {
     # what is measured; a policy that is quick to copy, and one that isn't
-    "quantile": (_late_after, {"quantile": 0.6}, {"quantile": 0.95}),
-    "margin": (_late_after, {"margin": 0.0}, {"margin": 2.0}),
-    "factor": (_late_after, {"factor": 1.0, "margin": 0.0}, {"factor": 9.0, "margin": 0.0}),
+    "chance": (_late_after, {"chance": 0.4}, {"chance": 0.01}),
+    "factor": (_late_after, {"factor": 1.0, "chance": 0.4}, {"factor": 9.0, "chance": 0.4}),
     "least": (_late_after, {"least": 0.0}, {"least": 30.0}),
     "copies": (_copies_of_one, {"copies": 3}, {"copies": 2}),
     "share": (_copies_of_many, {"share": 0.5}, {"share": 0.05}),

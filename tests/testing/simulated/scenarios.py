@@ -12,7 +12,7 @@ BIG = 300_000
 """Bytes that don't fit into an invocation."""
 
 
-EAGER = af.Hedge(quantile=0.51, margin=0.0, factor=1.0, copies=4, share=1.0, least=0.0)
+EAGER = af.Hedge(chance=0.49, factor=1.0, copies=4, share=1.0, least=0.0)
 """Copies whatever it can."""
 
 
