@@ -21,6 +21,8 @@ INTERVAL = 0.1
 CALLS = 3
 """As many as there are workers, less one for a copy."""
 EAGER = af.Hedge(least=0.05)
+PATIENT = af.Hedge(least=5.0)
+"""On a busy machine a worker may well be silent for a while."""
 FORGED = (
     "junk",
     "1",
@@ -149,7 +151,7 @@ async def test_a_straggler_is_copied_by_its_own_word(
 async def test_what_gets_on_is_not_copied(
     front: LambdaFront, store: Store, ears: Ears, tmp_path: Path
 ) -> None:
-    async with fabric_of(front, store, ears) as fabric:
+    async with fabric_of(front, store, ears, hedge=PATIENT) as fabric:
         running = asyncio.ensure_future(fabric.map(steady(tmp_path), range(CALLS), chunksize=1))
         await until(lambda: len(ears.told) >= 12)
         (tmp_path / "go").touch()
@@ -164,7 +166,7 @@ async def test_what_gets_on_is_not_copied(
 async def test_one_listing_brings_all(
     front: LambdaFront, store: Store, ears: Ears, tmp_path: Path
 ) -> None:
-    async with fabric_of(front, store, ears) as fabric:
+    async with fabric_of(front, store, ears, hedge=PATIENT) as fabric:
         running = asyncio.ensure_future(fabric.map(steady(tmp_path), range(CALLS), chunksize=1))
         await until(lambda: len(ears.told) >= 12)
         (tmp_path / "go").touch()
@@ -190,7 +192,7 @@ async def test_calls_that_say_nothing_tell_that_they_run(
             time.sleep(0.005)
         return x
 
-    async with fabric_of(front, store, ears) as fabric:
+    async with fabric_of(front, store, ears, hedge=PATIENT) as fabric:
         running = asyncio.ensure_future(fabric.map(wait, range(CALLS), chunksize=1))
         await until(lambda: len(ears.began) == CALLS)
         (tmp_path / "go").touch()
@@ -235,7 +237,7 @@ async def test_a_store_that_refuses(
     """A file is where the directory would be: workers can't write, nor the driver list."""
     Path(store.root).mkdir()
     (Path(store.root) / "progress").write_bytes(b"")
-    async with fabric_of(front, store, ears) as fabric:
+    async with fabric_of(front, store, ears, hedge=PATIENT) as fabric:
         running = asyncio.ensure_future(fabric.map(steady(tmp_path), range(CALLS), chunksize=1))
         await until(lambda: store.counts.get("list", 0) >= 3)
         (tmp_path / "go").touch()
@@ -258,7 +260,7 @@ async def test_forged_heartbeats_change_nothing(
             time.sleep(0.005)
         return x
 
-    async with fabric_of(front, store, ears) as fabric:
+    async with fabric_of(front, store, ears, hedge=PATIENT) as fabric:
         running = asyncio.ensure_future(fabric.map(wait, range(CALLS), chunksize=1))
         await until(lambda: len(ears.began) == CALLS)
         prefix = prefix_of(fabric)
