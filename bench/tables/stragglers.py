@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.tables.base import Plan
 
 NAME = "stragglers"
-SEEDS = 20
+SEEDS = 12
 _SMOKE_SEEDS = 2
 
 _PROFILES = {
@@ -122,7 +122,7 @@ TABLE = Table(
         "on a day without slow workers and faults (mean of the same seeds). `heavy`: 2% of the "
         "attempts take 1.5 to 10 times as long (Pareto, shape 1.5); `mild`: 1.33 to 2 times. In "
         "both, one in a thousand fails at some point. Every worker is cold at first. N calls of "
-        f"equal work, {SEEDS} seeds."
+        f"equal work, seeds 0 to {SEEDS - 1}; what is tuned is tuned on others."
     ),
     headline=Metric("ratio", "makespan / ideal, mean", "number"),
     columns=(
@@ -170,6 +170,13 @@ TABLE = Table(
         (
             "`extra executions` are those beyond one for each call, the repetition of failed ones "
             "included. Simulated figures are the same in every run: one repetition is made."
+        ),
+        (
+            "What one wave can reach is bounded. By time alone, nothing tells a slow worker from a "
+            "slow start before 98% of the 2 s calls have ended, at 0.8 of the ideal, and its copy "
+            "takes 0.52 more: 1.3 needs copies sooner, and then 10% are billed. With heartbeats, no "
+            "place is free for a copy of a 20 s call before the first call ends, at 0.72 of the "
+            "ideal, and the copies take 0.84 and their own spread: 1.6 is what the luckiest reach."
         ),
         "In the chart: seed 0 of the heavy profile.",
     ),
