@@ -221,10 +221,11 @@ class FanOut(UnderWay):
             self._late.returned(flight, entry)
         return len(back)
 
-    def cancel(self, index: int) -> tuple[int, int] | None:
+    def cancel(self, index: int) -> tuple[int, int | None] | None:
         """Drop one call that is not settled; it never will be.
 
-        Return the invocation and its place there, if it is in flight. Not for calls in order.
+        Return the invocation and its place there, if it is in flight; None for the place where
+        nothing is left of the invocation. Not for calls in order.
         """
         if self.stopped:
             return None
@@ -236,7 +237,7 @@ class FanOut(UnderWay):
         entry = self.flights[flight]
         entry.close(position)
         self._landed(flight, entry, 1)
-        return flight, position
+        return flight, position if entry.left else None
 
     def _affords(self, error: BaseException) -> bool:
         """Take a repetition from the budget; say so in the error if that is spent."""

@@ -224,7 +224,12 @@ class FanOutMachine(FanOutModel):
         self.fan_out.delivered += 1  # as the shell does
         if self.state[index] == FLYING:
             assert place is not None
-            assert self.settle(*place) == index
+            flight, position = place
+            if position is None:
+                (position,) = self.places[flight]
+            else:
+                assert len(self.places[flight]) > 1
+            assert self.settle(flight, position) == index
             self.check_losers()
         else:
             assert place is None

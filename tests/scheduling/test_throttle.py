@@ -90,6 +90,39 @@ def test_a_limit_stays_within_its_bounds(events: list[float | None], most: int) 
         assert 1.0 <= adaptive.limit <= most
 
 
+def test_slow_start_ends_at_the_level() -> None:
+    adaptive = Adaptive(100.0, 1000.0, POLICY)
+    adaptive.refused(80.5)
+    adaptive.refused(40.5)
+    for _ in range(13):
+        adaptive.succeeded(adaptive.limit)
+    assert adaptive.limit == 40.5
+
+
+def test_a_limit_has_an_upper_bound() -> None:
+    adaptive = Adaptive(2.0, 3.5, POLICY)
+    for _ in range(5):
+        adaptive.succeeded(adaptive.limit)
+    assert adaptive.limit == 3.5
+
+
+def test_launches_that_were_not_made_are_not_saved_up_for_long() -> None:
+    throttle = Throttle(None, Limit(start=10_000))
+    for _ in range(200):
+        throttle.launched(0.0)
+    throttle.refused(0.0, 199, "rate", 0.5, None)
+    assert throttle.rate == 199.0
+    assert throttle.room(0.0, 199) == 0
+    assert throttle.room(0.05, 199) == 9
+    assert throttle.room(3600.0, 0) == 19  # of a tenth of a second
+
+
+def test_a_service_does_not_make_it_wait_for_ever() -> None:
+    pauses = Pauses(60.0)
+    pauses.refused(0.0, 0.5, retry_after=86_400.0)
+    assert pauses.opens == 20.0
+
+
 def test_pauses_double_and_a_wave_is_one() -> None:
     pauses = Pauses(60.0)
     ends: list[float] = []

@@ -91,7 +91,7 @@ class _Map:
             elif place % 10 == 4 and not self.fan_out.ordered:
                 index = self.fan_out.flights.index_of(flight, 0)
                 assert index is not None
-                assert self.fan_out.cancel(index) == (flight, 0)
+                assert self.fan_out.cancel(index) == (flight, None)
                 self.fan_out.delivered += 1
                 self.admission.landed(1)
                 continue
