@@ -140,7 +140,8 @@ async def test_a_straggler_is_copied_by_its_own_word(
     ears.on_copy = (tmp_path / "go").touch
     async with fabric_of(front, store, ears) as fabric:
         found = await fabric.map(steady(tmp_path, slow=100.0), range(CALLS), chunksize=1)
-    assert found == [(0, "again"), (1, "first"), (2, "first")]
+    assert found[1:] == [(1, "first"), (2, "first")]
+    assert found[0][0] == 0  # of its two executions, either may come first now
     assert ears.copies >= 1
     assert [path.name for path in tmp_path.glob("*.again")] == ["0.again"]
     assert {flight for flight, _, _ in ears.told} == {1, 2, 3}
@@ -264,10 +265,9 @@ async def test_forged_heartbeats_change_nothing(
         running = asyncio.ensure_future(fabric.map(wait, range(CALLS), chunksize=1))
         await until(lambda: len(ears.began) == CALLS)
         prefix = prefix_of(fabric)
-        before = store.counts["delete"]
         for name in FORGED:
             await store.put(f"{prefix}/{name}", b"\x80\x05junk" * 100)
-        await until(lambda: store.counts["delete"] >= before + len(FORGED))
+        await until(lambda: store.counts.get("delete") == CALLS + len(FORGED))
         (tmp_path / "go").touch()
         assert await running == list(range(CALLS))
     assert not ears.told
