@@ -235,8 +235,13 @@ class Audit:
                 for call in calls[job.take :]:
                     self._cancel(call)
             if job.cancel_at is not None:
-                await asyncio.wait(calls, timeout=job.cancel_at)
-                for call in calls[::2]:
+                share, seconds = job.cancel_at
+                while (late := [call for call in calls if not call.done()]) and (
+                    len(late) > (1 - share) * len(calls)
+                ):
+                    await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(calls, timeout=seconds)
+                for call in [call for call in calls if not call.done()][::2]:
                     self._cancel(call)
             await asyncio.gather(*calls, return_exceptions=True)
         finally:

@@ -90,8 +90,9 @@ class Job:
     """After so many seconds it is cancelled."""
     take: int | None
     """After so many results it is left."""
-    cancel_at: float | None
-    """After so many seconds half of its calls are cancelled, if they are submitted."""
+    cancel_at: tuple[float, float] | None
+    """When this share of its calls has ended, and so many seconds later, half of the others are
+    cancelled, if they are submitted."""
     weight: float
     fabric: int
     """Which of the Fabrics it is on."""
@@ -248,7 +249,9 @@ def _job(chance: Random, more: Random, number: int, fabrics: int) -> Job:
         delay=chance.choice((0.0, 0.0, chance.uniform(0, 5))),
         give_up=chance.uniform(0, 3 * scale + 1) if stops < 0.2 else None,
         take=chance.randint(0, count) if 0.2 <= stops < 0.3 else None,
-        cancel_at=more.uniform(0, 2 * scale + 1) if more.random() < 0.5 else None,
+        cancel_at=(more.choice((0.0, 0.5, 0.9)), more.uniform(0, 2 * scale + 1))
+        if more.random() < 0.5
+        else None,
         weight=more.choice((1.0, 1.0, 0.1, 7.0)),
         fabric=more.randrange(fabrics),
     )
