@@ -178,7 +178,7 @@ class Speed:
 
     @property
     def _runs(self) -> Times:
-        return self._run if self._run.count else self._marked
+        return self._run if self._run.median else self._marked  # what was fitted
 
     def _run_of(self, entry: Flight) -> tuple[Times, float]:
         """Return times, and how many of them its calls take one after another."""

@@ -295,3 +295,52 @@ def test_progress_of_what_is_not_there() -> None:
     assert not workers.fan_out.progressed(77, 0, 0.5, 1.0)
     workers.answer(flight, 1.0)
     assert not workers.fan_out.progressed(flight, 0, 0.5, 1.0)
+
+
+def _told(workers: Workers) -> int:
+    """Have one of eleven tell that it is slow: it is late, and will end at 10.2 s."""
+    fan_out = workers.fan_out
+    flights = workers.launch(11)
+    for flight in flights[:-1]:
+        fan_out.progressed(flight, 0, 0.1, 0.2)
+        fan_out.progressed(flight, 0, 0.2, 0.4)
+    fan_out.progressed(flights[-1], 0, 0.04, 0.6)
+    assert fan_out.progressed(flights[-1], 0, 0.08, 1.0)
+    for flight in flights[:-1]:
+        workers.now = 2.0
+        workers.answer(flight, 2.0)
+    return flights[-1]
+
+
+def test_what_has_nearly_ended_when_there_is_room_gets_no_copy() -> None:
+    workers = Workers()
+    slow = _told(workers)
+    workers.now = 9.0
+    assert workers.fan_out.copy(workers.now) is None
+    assert 10.0 < workers.wait() < 20.0
+    assert workers.copy() == slow
+
+
+def test_what_should_have_ended_gets_a_copy() -> None:
+    workers = Workers()
+    slow = _told(workers)
+    workers.now = 11.0
+    assert workers.copy() == slow
+
+
+def test_those_that_took_long_and_ended_are_no_news() -> None:
+    """However many there were, one that hangs is late."""
+    workers = Workers()
+    for _ in range(5):
+        began = workers.now
+        flights = workers.launch(40)
+        workers.all_but(flights, 20, 1.0)
+        workers.now = began + 1.5
+        workers.fan_out.look(workers.now)
+        for flight in flights[20:]:
+            workers.answer(flight, 1.5)
+        assert workers.copy() is None
+    began = workers.now
+    (hanging,) = workers.launch(1)
+    assert 1.5 < workers.wait() - began < 3.0
+    assert workers.copy() == hanging
