@@ -17,7 +17,7 @@ import asyncfabric as af
 from asyncfabric.backends.local import LocalBackend
 from asyncfabric.reporting import Event, InvocationLaunched, WorkerLost
 from tests.api.until import take, until
-from tests.api.work import note, noted, wait_until_there
+from tests.api.work import note, noted, square_async, wait_until_there
 
 LOCAL = "local://?processes=3"
 EAGER = af.Hedge(least=0.05)
@@ -109,6 +109,9 @@ async def test_copies_win_and_the_losers_are_stopped(
 
 async def test_coroutine_calls(tmp_path: Path) -> None:
     async with af.Fabric(LOCAL, hedge=EAGER) as fabric:
+        # They all start at once: what cold workers take would be usual, and nothing late for long.
+        await fabric.warm(3)
+        await fabric.map(square_async, range(CALLS))
         function = partial(hang_at_first_async, str(tmp_path), HOURS)
         assert await fabric.map(function, range(CALLS)) == list(range(CALLS))
         assert all(executions(tmp_path)[x] >= 2 for x in SLOW)
