@@ -121,6 +121,8 @@ class Late:
         """Learn since when the calls of an invocation run: its worker's start is over."""
         if not entry.begun:
             entry.since, entry.begun = max(at, entry.launched), True
+            if entry.mark is None:
+                entry.mark = 0, entry.since, 0.0
             self._again(flight, entry)
 
     def progressed(
@@ -129,7 +131,7 @@ class Late:
         """Learn how far a call was at some time; return whether that makes its invocation late.
 
         Its speed is that from its first mark to the present one: what was before the first may have
-        been the start of its worker.
+        been the start of its worker. Where it is known when the first call began, that is a mark.
         """
         if now > entry.heard[0]:
             self.speed.heard(now - entry.heard[0])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.tables.base import Plan
 
 NAME = "stragglers"
-SEEDS = 10
+SEEDS = 8
 _SMOKE_SEEDS = 2
 
 _CALM = "no stragglers"

@@ -297,6 +297,20 @@ def test_progress_of_what_is_not_there() -> None:
     assert not workers.fan_out.progressed(flight, 0, 0.5, 1.0)
 
 
+def test_one_word_is_enough_where_the_beginning_is_known() -> None:
+    workers = Workers()
+    flights = workers.launch(12)
+    fan_out = workers.fan_out
+    for flight in flights:
+        fan_out.began(flight, 1.0)
+    for flight in flights[:-2]:
+        assert not fan_out.progressed(flight, 0, 0.5, 2.0)
+    assert fan_out.progressed(flights[-1], 0, 0.1, 2.0)
+    # A worker that started slowly, as far as is known.
+    (late,) = workers.launch(1)
+    assert not fan_out.progressed(late, 0, 0.1, 3.0)
+
+
 def _told(workers: Workers) -> int:
     """Have one of eleven tell that it is slow: it is late, and will end at 10.2 s."""
     fan_out = workers.fan_out
