@@ -141,9 +141,10 @@ class Dispatcher(Receiving):
                 # Others may still fit: coroutine calls share a worker, plain ones don't.
                 full.add(run.plan.is_async)
                 continue
+            most = room
             if self._bounded and room is not None:
-                invocations, room = min(invocations, room), None
-            batch, more = run.next_batch(invocations, room)
+                invocations, most = min(invocations, room), None
+            batch, more = run.next_batch(invocations, most)
             if batch is None:
                 admission.rest(run)
                 if more:
@@ -153,6 +154,8 @@ class Dispatcher(Receiving):
             self._launch(run, batch)
             if not run.has_more:
                 admission.rest(run)
+            if room == 1:
+                break  # that was the last
         for waiting in unread:
             admission.wake(waiting)
         return run is None and not unread

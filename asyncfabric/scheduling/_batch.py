@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Batch(NamedTuple):
+@dataclass(slots=True)
+class Batch:
     """Calls to be launched as one invocation, or a part of one; ascending by index.
 
     Attributes:
@@ -47,7 +49,7 @@ class Batch(NamedTuple):
         """Cut it into so many pieces at most, about equal, each to go alone."""
         size = -(-len(self.inputs) // count)
         starts = range(0, len(self.inputs), size)
-        return [self.part(start, start + size)._replace(alone=True) for start in starts]
+        return [replace(self.part(start, start + size), alone=True) for start in starts]
 
     def pick(self, positions: list[int]) -> Batch:
         """Return the calls at some positions, which ascend; there is at least one."""

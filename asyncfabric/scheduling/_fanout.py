@@ -8,6 +8,7 @@ whatever is not settled *unfinished*, from where `revive` takes it up again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._batch import Batch
@@ -341,7 +342,7 @@ class FanOut(UnderWay):
             values = [self._failures[index][0] for index in failed]
             self._unfinished.append(Batch(failed, values, 1))
         for batch in self._unfinished:
-            self._queue.give_back(batch._replace(attempts=1, alone=False))
+            self._queue.give_back(replace(batch, attempts=1, alone=False))
         again = [index for batch in self._unfinished for index in batch.indices]
         ready = self._order.rewind(undelivered, again)
         self.failed_calls = 0

@@ -75,6 +75,8 @@ class _Map:
             self._launch(batch)
             if not (fan_out.input_open or fan_out.has_ready):
                 admission.rest(fan_out)
+            if room == 1:
+                break
         if admission.waits:
             admission.opens(now)
 
@@ -107,7 +109,8 @@ class _Map:
         admission.corrected(fan_out, seconds - each)
         fan_out.succeeded(flight, range(1), list(batch.inputs), None)
         fan_out.delivered += 1
-        fan_out.losers()
+        if fan_out.copied:
+            fan_out.losers()
         fan_out.next_due()
         self.over = fan_out.done
         admission.landed(1)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_batches_that_interleave() -> None:
     queue = _queue(6)
     batch = queue.take(0.0, 6)
     assert batch is not None
-    queue.give_back(batch.pick([1, 3, 5])._replace(attempts=2))
+    queue.give_back(replace(batch.pick([1, 3, 5]), attempts=2))
     queue.give_back(batch.pick([0, 2, 4]))
     left = queue.take(0.0, 6)
     assert left == Batch([0, 1, 2, 3, 4, 5], ["0", "1", "2", "3", "4", "5"], [1, 2, 1, 2, 1, 2])
@@ -125,7 +126,7 @@ def test_a_call_that_goes_alone() -> None:
     batch = queue.take(0.0, 4)
     assert batch is not None
     queue.give_back(batch.pick([0]))
-    queue.give_back(batch.pick([1])._replace(alone=True))
+    queue.give_back(replace(batch.pick([1]), alone=True))
     queue.give_back(batch.pick([2, 3]))
     assert _take(queue, 9) == [0]
     assert _take(queue, 9) == [1]
