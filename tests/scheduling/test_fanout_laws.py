@@ -211,3 +211,23 @@ def test_copies_of_what_ends_its_workers_run_out() -> None:
     assert flight == EAGER.copies
     fan_out.returned(1, None, alone=True)
     assert [_launch(fan_out, 50), _launch(fan_out, 51)] == [[0], [1]]
+
+
+# how many go together
+
+
+def test_pieces_get_smaller_near_the_end() -> None:
+    """So that no lane is left with much when the others are idle."""
+    fan_out = FanOut(Pace(), lanes=4)
+    for _ in range(5):
+        fan_out.pace.ran(1000, 1e-3, 0)
+    fan_out.offer(range(400))
+    assert fan_out.chunk() > 400
+    fan_out.end_input()
+    sizes: list[int] = []
+    while indices := _launch(fan_out, len(sizes)):
+        sizes.append(len(indices))
+    assert sizes[0] == 50
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-7:] == [1] * 7
+    assert sum(sizes) == 400
