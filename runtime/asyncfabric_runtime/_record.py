@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from array import array
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from ._stores import open_shared_store
 from ._values import Encoded, all_plain, encode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asyncfabric_storage._buffers import Buffer
 
@@ -38,6 +39,7 @@ class Record:
         self.announce: Callable[[int], None] | None = None
         """Told which call's result is about to be pickled: that may kill the process."""
         self.fetch = self.load = self.deserialize = 0.0
+        self._encoding = allocate_lock()
         self.clear()
 
     def clear(self) -> None:
@@ -83,29 +85,68 @@ class Record:
         self.run = array("d", [seconds for _, _, seconds in kept])
         self._store_seconds += perf_counter() - started
 
+    def results(self) -> Outcome | None:
+        """Encode the results so far, if any, for a thread that is busy with a further call.
+
+        It goes on adding at the end while these are taken from the start. Failures, and what can't
+        be pickled, are left to it.
+        """
+        if self._plan.by_reference or not self._encoding.acquire(blocking=False):
+            return None  # they are on their way
+        try:
+            count = len(self.run)  # a call's time is added last
+            values = self.values[:count]
+            segments: list[Buffer] = []
+            encoded = Encoded(None, values)
+            if not all_plain(values):
+                kinds = bytearray()
+                bodies: list[Any] = []
+                try:
+                    for value in values:
+                        kind, body = encode_value(value, segments)
+                        kinds.append(kind)
+                        bodies.append(body)
+                except BaseException:  # noqa: BLE001 - the user's own reduction failed
+                    count = len(bodies)
+                encoded = Encoded(bytes(kinds), bodies)
+            if not count:
+                return None
+            run, positions = self.run[:count], self.positions[:count]
+            outcome = Outcome(
+                flight=self._flight,
+                positions=_span(positions),
+                values=encoded,
+                run=run,
+                logs=self._logs(positions),
+                busy=sum(run),
+                cold=self._cold,
+                peak_memory=peak_memory(),
+                segments=segments,
+            )
+            self._since += outcome.busy
+            del self.positions[:count], self.values[:count], self.run[:count]
+            return outcome
+        finally:
+            self._encoding.release()
+
     def outcome(self, *, final: bool) -> Outcome:
         """Encode what was gathered and start anew."""
+        with self._encoding:
+            return self._outcome(final=final)
+
+    def _outcome(self, *, final: bool) -> Outcome:
         started = perf_counter()
         segments: list[Buffer] = []
         plain = all_plain(self.values)
         encoded = Encoded(None, self.values) if plain else self._encode(segments)
-        positions = self.positions
-        span: Any = range(positions[0], positions[0] + len(positions)) if positions else positions
-        if list(span) != positions:
-            span = positions  # coroutine calls end in any order
-        logs = {
-            place: transcript.text()
-            for place in ([*positions, *self.failures] if self.transcripts else ())
-            if (transcript := self.transcripts.pop(place, None)) is not None
-        }
         now = self._clock()
         outcome = Outcome(
             flight=self._flight,
-            positions=span,
+            positions=_span(self.positions),
             values=encoded,
             run=self.run,
             failures=self.failures,
-            logs=logs,
+            logs=self._logs([*self.positions, *self.failures]),
             busy=max(0.0, now - self._since - self.fetch - self.load),
             phases=Phases(
                 self.fetch,
@@ -123,6 +164,13 @@ class Record:
         self.fetch = self.load = self.deserialize = 0.0
         self.clear()
         return outcome
+
+    def _logs(self, positions: list[int]) -> dict[int, str]:
+        return {
+            place: transcript.text()
+            for place in (positions if self.transcripts else ())
+            if (transcript := self.transcripts.pop(place, None)) is not None
+        }
 
     def _encode(self, segments: list[Buffer]) -> Encoded:
         """Encode values one by one; those that can't be sent become failures."""
@@ -151,3 +199,11 @@ def unsendable(value: object, error: BaseException) -> Failure:
     from ._blame import blame
 
     return describe(error, RESULT, message=blame("the function's result", value, error))
+
+
+def _span(positions: list[int]) -> Sequence[int]:
+    """Return them as a range, if they are one: coroutine calls end in any order."""
+    if not positions:
+        return positions
+    span = range(positions[0], positions[0] + len(positions))
+    return span if list(span) == positions else positions

@@ -244,8 +244,17 @@ class LocalWorker:
                 self._send(pack(RETURNED, (flight, None)))
             return
         self._give_back(invocation)
-        if stop and invocation.plan.is_async:
+        if not invocation.plan.is_async:
+            self._give_out(invocation)
+        elif stop:
             self._process.loop.call_soon_threadsafe(invocation.cancel_tasks, positions)
+
+    def _give_out(self, invocation: Invocation) -> None:
+        """Answer what has ended before a call that lasts."""
+        with self._flights:  # the final outcome must not overtake this either
+            outcome = invocation.record.results()
+            if outcome is not None:
+                self._answer(outcome)
 
     def _give_back(self, invocation: Invocation) -> None:
         # Under the lock that `_close` takes too: the final outcome must not overtake this, or the

@@ -85,3 +85,25 @@ async def test_cancelled_maps_among_others() -> None:
                 async with asyncio.timeout(0.01):
                     await doomed
             assert await fabric.map(work, range(100)) == list(range(100))
+
+
+def last_waits(gate: str, x: int) -> tuple[int, list[int]]:
+    while x == 149 and not Path(gate).exists():
+        time.sleep(0.001)
+    print(f"call {x}")
+    return x, [x]
+
+
+async def test_a_call_that_hangs_holds_back_none_before_it(tmp_path: Path) -> None:
+    """The last of its invocation begins before the others have left, so short they are."""
+    gate = tmp_path / "gate"
+    async with af.Fabric("local://?processes=1", hedge=None) as fabric:
+        await fabric.starmap(last_waits, [(str(gate), 0)] * 200)  # so that they travel together
+        mapped = fabric.starmap(last_waits, ((str(gate), x) for x in range(150)), chunksize=150)
+        found: list[int] = []
+        async for call in af.as_completed(mapped):
+            found.append(call.result()[0])
+            assert call.logs == f"call {found[-1]}\n"
+            if len(found) == 149:  # without them there is no end
+                gate.touch()
+    assert sorted(found) == list(range(150))
