@@ -1,5 +1,7 @@
 """Laws of a FanOut, one by one: what ends it, what is tried again and how, what copies cost."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from asyncfabric.scheduling import Block, FanOut, Hedge, Pace, Retry
@@ -231,3 +233,15 @@ def test_pieces_get_smaller_near_the_end() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-7:] == [1] * 7
     assert sum(sizes) == 400
+
+
+@pytest.mark.parametrize("positions", [[2, 0, 1], range(3)])
+def test_answers_in_any_order(positions: Sequence[int]) -> None:
+    """Coroutine calls end as they will; each value is its own call's."""
+    fan_out = _fan_out(3, chunksize=3)
+    _launch(fan_out, 1)
+    values: dict[int, str] = {}
+    for block in fan_out.succeeded(1, positions, [f"of {place}" for place in positions], None):
+        values |= dict(enumerate(block.values, block.first))
+    assert values == {0: "of 0", 1: "of 1", 2: "of 2"}
+    assert fan_out.done
