@@ -28,10 +28,13 @@ async def settled(front: LambdaFront) -> None:
 
 @asynccontextmanager
 async def cloud(
-    *, concurrency: int | None = 4, options: Any = None, **settings: Any
+    *, concurrency: int | None = 4, options: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncGenerator[tuple[LambdaFront, Any]]:
-    """Open a front of the test's own, and a Fabric on it."""
-    given: Any = options or {}
+    """Open a front of the test's own, and a Fabric on it.
+
+    It makes no copies unless it is asked to: tests count what is executed.
+    """
+    given: dict[str, Any] = {"hedge": None, **(options or {})}
     async with (
         LambdaFront(**settings) as front,
         af.Fabric(front.backend, max_concurrency=concurrency, **given) as fabric,

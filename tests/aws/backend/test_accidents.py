@@ -45,7 +45,7 @@ async def test_a_service_that_goes_away_is_waited_for(transport: str) -> None:
     async with LambdaFront() as front:
         port = urlsplit(front.url).port or 0
         backend = f"{front.backend}&transport={transport}"
-        fabric = af.Fabric(backend, max_concurrency=3, retry=None, idempotent=False)
+        fabric = af.Fabric(backend, hedge=None, max_concurrency=3, retry=None, idempotent=False)
         assert await fabric.map(abs, range(4), chunksize=1) == list(range(4))
     async with fabric:
         launches = Launches(fabric)
@@ -68,7 +68,7 @@ async def test_a_service_that_goes_away_is_waited_for(transport: str) -> None:
 async def test_a_service_that_stays_away_is_given_up() -> None:
     async with LambdaFront() as front:
         impatient = af.Limit(patience=0.2)
-        fabric = af.Fabric(front.backend, max_concurrency=3, limit=impatient)
+        fabric = af.Fabric(front.backend, hedge=None, max_concurrency=3, limit=impatient)
         await fabric.submit(abs, 1)
         url = front.url
     async with fabric:
@@ -82,7 +82,7 @@ async def test_a_service_that_never_was_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
     backend = f"lambda://asyncfabric?region=us-east-1&endpoint_url={quote(url, safe='')}"
-    async with af.Fabric(backend, max_concurrency=2, retry=af.Retry(base=0)) as fabric:
+    async with af.Fabric(backend, hedge=None, max_concurrency=2, retry=af.Retry(base=0)) as fabric:
         launches = Launches(fabric)
         with pytest.raises(af.InvocationError, match="no connection"):
             await fabric.map(abs, range(50), chunksize=1)
@@ -115,7 +115,9 @@ async def test_a_reply_that_makes_no_sense_is_one_attempts(
 ) -> None:
     async with relay(front) as between:
         backend = f"{between.backend}&transport={transport}"
-        async with af.Fabric(backend, max_concurrency=2, retry=af.Retry(base=0)) as fabric:
+        async with af.Fabric(
+            backend, hedge=None, max_concurrency=2, retry=af.Retry(base=0)
+        ) as fabric:
             assert await fabric.submit(abs, 0) == 0
             between.spoil_next(spoil, 2)
             done = af.as_completed(fabric.map(abs, range(20), chunksize=1))
@@ -133,7 +135,7 @@ async def test_a_reply_that_makes_no_sense_is_one_attempts(
 async def test_a_server_that_only_talks_nonsense_is_not_asked_again(front: LambdaFront) -> None:
     async with relay(front) as between:
         between.spoil = nonsense
-        async with af.Fabric(between.backend, max_concurrency=2) as fabric:
+        async with af.Fabric(between.backend, hedge=None, max_concurrency=2) as fabric:
             with pytest.raises(af.ConfigurationError, match="http or https"):
                 await fabric.map(abs, range(50), chunksize=1)
         assert between.requests <= 2
@@ -174,7 +176,7 @@ async def test_keys_that_were_replaced_are_found_when_the_old_ones_expire(
 ) -> None:
     async with relay(front) as between:
         backend = f"{between.backend}&transport={transport}"
-        async with af.Fabric(backend, max_concurrency=3, idempotent=False) as fabric:
+        async with af.Fabric(backend, hedge=None, max_concurrency=3, idempotent=False) as fabric:
             assert await fabric.submit(abs, -1) == 1
             good, refused = "AKIAONE", 0
 
@@ -198,7 +200,7 @@ async def test_keys_that_were_replaced_are_found_when_the_old_ones_expire(
 
 async def test_keys_that_were_not_replaced_end_the_map(front: LambdaFront, keys: Any) -> None:
     async with relay(front) as between:
-        async with af.Fabric(between.backend, max_concurrency=3) as fabric:
+        async with af.Fabric(between.backend, hedge=None, max_concurrency=3) as fabric:
             assert await fabric.submit(abs, -1) == 1
             requests = between.requests
             between.refuse = lambda _: expired("ExpiredTokenException")

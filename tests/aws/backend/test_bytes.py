@@ -30,7 +30,7 @@ def stored(store: CountingStore) -> list[str]:
 
 def on(front: LambdaFront, store: CountingStore, **options: Any) -> Any:
     """Return a Fabric with a low limit."""
-    options.setdefault("max_concurrency", 4)
+    options = {"max_concurrency": 4, "hedge": None, **options}
     return af.Fabric(f"{front.backend}&inline={INLINE}", storage=store, **options)
 
 

@@ -114,7 +114,7 @@ async def test_retry_after_is_waited_for(fabric: Any, front: LambdaFront) -> Non
 async def test_throttling_without_end(front: LambdaFront) -> None:
     requests = front.counters.requests
     impatient = af.Limit(patience=0.3)
-    async with af.Fabric(front.backend, max_concurrency=8, limit=impatient) as fabric:
+    async with af.Fabric(front.backend, hedge=None, max_concurrency=8, limit=impatient) as fabric:
         front.inject(lambda _: Fault.throttle(reason="ConcurrentInvocationLimitExceeded"))
         with pytest.raises(af.Throttled, match="ConcurrentInvocationLimitExceeded") as caught:
             await fabric.map(lambda x: x, range(100), chunksize=1)
@@ -133,7 +133,7 @@ async def test_what_runs_long_is_no_sign_of_throttling_without_end(front: Lambda
 
     front.inject([None, None, Fault.throttle()])
     impatient = af.Limit(patience=0)
-    async with af.Fabric(front.backend, max_concurrency=3, limit=impatient) as fabric:
+    async with af.Fabric(front.backend, hedge=None, max_concurrency=3, limit=impatient) as fabric:
         assert await fabric.map(work, range(3), chunksize=1) == [0, 1, 2]
 
 

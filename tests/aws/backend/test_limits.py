@@ -32,7 +32,7 @@ def meet(directory: Path, count: int) -> Any:
 
 
 async def test_max_concurrency_is_never_exceeded(front: LambdaFront) -> None:
-    async with af.Fabric(front.backend, max_concurrency=3) as fabric:
+    async with af.Fabric(front.backend, hedge=None, max_concurrency=3) as fabric:
         peaks = []
 
         def watch(_: Any) -> None:
@@ -90,7 +90,7 @@ async def test_it_comes_back_to_the_limit(tmp_path: Path) -> None:
 async def test_a_share_of_throttles(front: LambdaFront, share: float) -> None:
     throttles = front.counters.throttles
     front.inject(Faults(seed=3, throttled=share))
-    async with af.Fabric(front.backend, max_concurrency=4) as fabric:
+    async with af.Fabric(front.backend, hedge=None, max_concurrency=4) as fabric:
         calls = [
             call
             async for call in af.as_completed(fabric.map(lambda x: x, range(2000), chunksize=8))
@@ -106,7 +106,7 @@ async def test_nothing_is_lost(front: LambdaFront) -> None:
     faults = Faults(seed=5, throttled=0.05, errors=0.02, lost=0.01, reset=0.01)
     front.inject(faults)
     retry = af.Retry(attempts=6, base=0.001)
-    async with af.Fabric(front.backend, max_concurrency=4, retry=retry) as fabric:
+    async with af.Fabric(front.backend, hedge=None, max_concurrency=4, retry=retry) as fabric:
         found = await fabric.map(lambda x: x * x, range(5000), chunksize=1)
         assert fabric._core.bind().in_flight == 0
         backend: Any = fabric._core.backend
@@ -132,7 +132,7 @@ async def test_nothing_is_lost_of_what_runs_twice() -> None:
 
 async def test_a_stream_has_the_chunks_it_is_told(front: LambdaFront) -> None:
     executions = front.counters.executions
-    async with af.Fabric(front.backend, max_concurrency=2) as fabric:
+    async with af.Fabric(front.backend, hedge=None, max_concurrency=2) as fabric:
         stream = fabric.map(lambda x: x, range(40), chunksize=10)
         assert [x async for x in stream] == list(range(40))
     assert front.counters.executions - executions == 4

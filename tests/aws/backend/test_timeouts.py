@@ -135,7 +135,9 @@ async def test_the_others_of_a_chunk_are_not_affected() -> None:
             deque(repeat(0), maxlen=0)
         return x
 
-    async with cloud(concurrency=2, options={"timeout": TIMEOUT}) as (_, fabric):
+    # With copies: those of a chunk that ends its worker do so, too.
+    options = {"timeout": TIMEOUT, "hedge": af.Hedge()}
+    async with cloud(concurrency=2, options=options) as (_, fabric):
         found = await fabric.map(work, range(6), chunksize=3, return_exceptions=True)
     assert [type(found.pop(4)), type(found.pop(1))] == [af.AttemptTimeout] * 2
     assert found == [0, 2, 3, 5]
