@@ -178,7 +178,7 @@ TABLE = Table(
             "slow start before 98% of the 2 s calls have ended, at 0.8 of the ideal, and a copy "
             "takes 0.52 more: 1.3 needs copies sooner, and then 10% more is billed. With "
             "heartbeats, no place is free for a copy of a 20 s call before the first call ends, at "
-            "0.72 of the ideal, and a copy takes 0.84 more: 1.6 is what the luckiest seeds reach."
+            "0.72 of the ideal, and a copy takes 0.84 more: 1.61 is what the luckiest seeds reach."
         ),
         "In the chart: seed 0 of the heavy profile.",
     ),
