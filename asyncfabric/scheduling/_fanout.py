@@ -212,14 +212,7 @@ class FanOut(UnderWay):
                     self._queue.give_back(part)
                 else:
                     self._queue.delay(due, part)
-        for position in back:
-            entry.close(position)
-        self.attempts -= len(back)
-        if entry.copy:
-            self.copied -= len(back)
-        self._landed(flight, entry, len(back))
-        if self._late is not None:
-            self._late.returned(flight, entry)
+        self._returned(flight, entry, back)
         return len(back)
 
     def cancel(self, index: int) -> tuple[int, int | None] | None:
@@ -316,17 +309,9 @@ class FanOut(UnderWay):
         """End the fan-out; return the invocations in flight, whose answers no longer matter."""
         if self.stopped:
             return []
-        self.stopped = True
         flights = list(self.flights)
-        for index, flight in self._copies.dissolve():
-            self._let_go(index, flight)
-        self._losers.clear()
-        self._unfinished += [entry.unsettled() for entry in self.flights.values()]
-        self._unfinished += self._queue.empty()
-        self.flights.clear()
-        self.in_flight = 0
-        if self._late is not None:
-            self._late.forget()
+        self._unfinished += self._abandon()
+        self._unfinished += self._close()
         return flights
 
     def revive(self, undelivered: list[Block]) -> list[Block]:
@@ -336,7 +321,6 @@ class FanOut(UnderWay):
         consumer; those that can be delivered now are returned, the others come in their order.
         """
         unseen = [block for block in [*undelivered, *self.waiting()] if block.error is not None]
-        self.delivered -= len(self._failures) - len(unseen)
         if self._failures:
             failed = sorted(self._failures)
             values = [self._failures[index][0] for index in failed]
@@ -345,9 +329,8 @@ class FanOut(UnderWay):
             self._queue.give_back(replace(batch, attempts=1, alone=False))
         again = [index for batch in self._unfinished for index in batch.indices]
         ready = self._order.rewind(undelivered, again)
+        self._reopen(len(self._failures) - len(unseen))
         self.failed_calls = 0
         self._unfinished.clear()
         self._failures.clear()
-        self._halted_at = None
-        self.stopped = False
         return ready

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from ._batch import Batch
     from ._pace import Pace
 
 _NEVER = 2**63
@@ -98,3 +99,14 @@ class Intake:
             # guided self-scheduling (Polychronopoulos and Kuck, 1987), at half its size.
             chunk = max(1, min(chunk, -(-self._queue.ready // (2 * self.lanes))))
         return chunk
+
+    def _close(self) -> list[Batch]:
+        """Launch nothing any more; return what was not launched."""
+        self.stopped = True
+        return self._queue.empty()
+
+    def _reopen(self, again: int) -> None:
+        """Launch again, so many calls that were delivered among them."""
+        self.delivered -= again
+        self._halted_at = None
+        self.stopped = False

@@ -206,3 +206,26 @@ class UnderWay(Intake):
             del self.flights[flight]
             if self._late is not None:
                 self._late.gone(entry)
+
+    def _returned(self, flight: int, entry: Flight, positions: list[int]) -> None:
+        """Let go of calls that came back unrun."""
+        for position in positions:
+            entry.close(position)
+        self.attempts -= len(positions)
+        if entry.copy:
+            self.copied -= len(positions)
+        self._landed(flight, entry, len(positions))
+        if self._late is not None:
+            self._late.returned(flight, entry)
+
+    def _abandon(self) -> list[Batch]:
+        """Let go of all that is under way; return each call once."""
+        for index, flight in self._copies.dissolve():
+            self._let_go(index, flight)
+        self._losers.clear()
+        left = [entry.unsettled() for entry in self.flights.values()]
+        self.flights.clear()
+        self.in_flight = 0
+        if self._late is not None:
+            self._late.forget()
+        return left
