@@ -156,7 +156,13 @@ class _Call:
             and not any(self.known[index].answer for index in record.indices)
         ]
         answered = min(fine, default=inf)
-        late = [record for record, _ in self.own if record.asked > answered + _MOMENT]
+        late = [
+            record
+            for record, _ in self.own
+            if record.asked > answered + _MOMENT
+            # What is large is stored first; what else the invocation carries was decided before.
+            and not any(self.known[index].body for index in record.indices)
+        ]
         assert not late, f"{self.name} was launched after its answer came: {late}"
 
 
