@@ -17,7 +17,6 @@ from asyncfabric_runtime import current as current
 from asyncfabric_storage import ObjectInfo as ObjectInfo
 from asyncfabric_storage import ObjectStore as ObjectStore
 
-from . import params as params
 from ._call import Attempt as Attempt
 from ._call import Call as Call
 from ._combinators import as_completed as as_completed
@@ -82,6 +81,5 @@ __all__ = [
     "current",
     "function",
     "gather",
-    "params",
     "run",
 ]

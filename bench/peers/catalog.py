@@ -60,7 +60,6 @@ _CATALOGUE = (
             Way("local-no-hedge", "the same with hedge=None"),
             Way("simulated-map", "fabric.map on the simulated cloud: driver and simulation"),
             Way("decisions", "the state machines alone, told of launches and answers in a loop"),
-            Way("parameter-server", "ps.blocking.pull and push of a batch's words, in workers"),
             Way("store", "store.put_many, store.get_many of an s3:// store"),
         ),
         heavy=False,
@@ -211,19 +210,6 @@ _CATALOGUE = (
         "aiohttp",
         (Way("post", "session.post to the same address, unsigned: less than an Invoke"),),
         heavy=False,
-    ),
-    Peer(
-        "redis-py",
-        "",
-        "redis",
-        (Way("get-set", "client.get and client.set of the whole model, in the same workers"),),
-        heavy=False,
-    ),
-    Peer(
-        "scikit-learn",
-        "",
-        "scikit-learn",
-        (Way("partial_fit", "SGDClassifier.partial_fit, an epoch a call, in one process"),),
     ),
     Peer(
         "obstore",
