@@ -16,6 +16,7 @@ from ._exceptions import AttemptTimeout
 from ._stats import Totals
 from .reporting import CallsAnswered, CallsReturned, InvocationThrottled, WorkerLost
 from .scheduling import Admission
+from .scheduling._throttle import LONGEST_PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -251,7 +252,8 @@ class Receiving:
         if self.observers:
             event = InvocationThrottled(entry.run.plan.job, flight, entry.left, scarce, retry_after)
             self._tell(event)
-        self.on_returned(flight, None, after=retry_after or 0.0)
+        # The pauses of admission go by it, too, and are no longer than this.
+        self.on_returned(flight, None, after=min(retry_after or 0.0, LONGEST_PAUSE_SECONDS))
         chance = self.random.random()
         if not self._admission.refused(self.now(), scarce, chance, retry_after):
             entry.run.finish(error)

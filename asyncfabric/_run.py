@@ -145,7 +145,10 @@ class Run:
 
     def next_copy(self, most: int | None) -> tuple[int, Batch] | None:
         """Return an invocation that takes too long, and its calls to launch once more, or None."""
-        return self.fan_out.copy(self.dispatcher.now(), most)
+        found = self.fan_out.copy(self.dispatcher.now(), most)
+        if found is None:
+            self.set_alarm()  # for one that has nearly ended, and is looked at again
+        return found
 
     def began(self, flight: int, at: float) -> None:
         """Know since when the calls of an invocation run."""
@@ -175,9 +178,8 @@ class Run:
         now = self.dispatcher.now()
         if self.fan_out.look(now):
             self.dispatcher.copy(self)
-        due = self.fan_out.next_due()
-        if due is not None and due <= now:
-            self.wake()
+        if self.fan_out.has_due(now):
+            self.wake()  # what it launches sets the alarm
         else:
             self.set_alarm()
 

@@ -159,9 +159,13 @@ class FanOut(UnderWay):
         index, value, attempt = entry.batch.call(position)
         entry.close(position)
         self._landed(flight, entry, 1)
-        if self._runs_on(index, flight, ran=True):
-            return None
         retry = self._retry
+        if self._runs_on(index, flight, ran=True):
+            lasting = record is not None and not (retry is not None and isinstance(error, retry.on))
+            if not (lasting and self._is_copied_out(index)):
+                return None
+            # It is the function's own, no other copy will be made, and the last may be what hangs.
+            self._outrun(index, flight)
         if (
             retry is not None
             and attempt < retry.attempts
@@ -258,7 +262,12 @@ class FanOut(UnderWay):
     @property
     def has_ready(self) -> bool:
         """Something waits to be launched at once."""
-        return self._queue.ready > 0
+        return self._launchable
+
+    def has_due(self, now: float) -> bool:
+        """Tell whether a delayed call has fallen due."""
+        due = self._queue.next_due
+        return due is not None and due <= now
 
     @property
     def has_delayed(self) -> bool:

@@ -100,6 +100,12 @@ class Intake:
             chunk = max(1, min(chunk, -(-self._queue.ready // (2 * self.lanes))))
         return chunk
 
+    @property
+    def _launchable(self) -> bool:
+        """Something waits that can be launched at once."""
+        queue, halted_at = self._queue, self._halted_at
+        return queue.ready > 0 and (halted_at is None or queue.first < halted_at)
+
     def _close(self) -> list[Batch]:
         """Launch nothing any more; return what was not launched."""
         self.stopped = True

@@ -87,6 +87,8 @@ class Late:
 
     def gone(self, entry: Flight) -> None:
         """Know that nothing is left of an invocation."""
+        if self._due is None:
+            self._due_until = 0  # with fewer at work, those that have ended may be enough
         if entry.state != FRESH:
             self._old -= 1
             if self._old < self._old_until:
@@ -105,6 +107,8 @@ class Late:
         """Learn how long some calls took, or the longest of those that ran at once."""
         if longest is not None:
             self.speed.together = True
+            if not longest:
+                return  # none of them ended well
             entry.busy = max(entry.busy, longest)
             self.speed.ran(entry, longest)
             return

@@ -46,7 +46,21 @@ class Queue:
     def ready(self) -> int:
         """Calls that can be launched at once: at least so many."""
         ready = self._fresh + self._again_calls
-        return max(0, ready - len(self._dropped)) if self._dropped else ready
+        return max(0, ready - self._dropped_ready()) if self._dropped else ready
+
+    @property
+    def first(self) -> int:
+        """An index that nothing which can be launched at once is below."""
+        first = self.read - self._fresh
+        return min(first, self._again[0][0]) if self._again else first
+
+    def _dropped_ready(self) -> int:
+        """Count the dropped calls that don't wait for their time."""
+        dropped = self._dropped
+        if not self._delayed:
+            return len(dropped)
+        delayed = sum(index in dropped for _, _, batch in self._delayed for index in batch.indices)
+        return len(dropped) - delayed
 
     # -- in -------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class UnderWay(Intake):
         """Return when something is to be done: a delayed call to launch, or a late one to copy."""
         queue = self._queue
         due = queue.next_due
-        if self._late is None or queue.ready:
+        if self._late is None or self._launchable:
             return due
         late = self._late.next_due()
         return late if due is None else due if late is None else min(due, late)
@@ -199,6 +199,10 @@ class UnderWay(Intake):
             if self._late is not None:
                 self._late.watch(other, self.flights[other])  # it may be worth another copy
         return bool(others)
+
+    def _is_copied_out(self, index: int) -> bool:
+        """Tell whether a call has been at as many places as it may be."""
+        return self._late is None or self._copies.ever(index) >= self._late.policy.copies
 
     def _landed(self, flight: int, entry: Flight, count: int) -> None:
         self.in_flight -= count

@@ -329,3 +329,21 @@ async def test_progress_makes_sense() -> None:
 async def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
     with pytest.raises(af.ConfigurationError, match=next(iter(wrong))):
         af.Fabric("inline://", **wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def hang_then_raise(directory: str, x: int) -> int:
+    """The first execution of a call hangs, and each further one raises."""
+    note(directory, f"{x} begun")
+    if x in SLOW:
+        if _slow_at_first(directory, x):
+            time.sleep(HOURS)
+        raise ValueError(x)
+    time.sleep(0.004)
+    return x
+
+
+async def test_a_call_whose_copies_all_raise_ends_with_that(tmp_path: Path) -> None:
+    async with af.Fabric(LOCAL, hedge=EAGER) as fabric:
+        inputs = ((str(tmp_path), x) for x in range(CALLS))
+        results = await fabric.starmap(hang_then_raise, inputs, chunksize=1, return_exceptions=True)
+    assert [x for x, each in enumerate(results) if isinstance(each, ValueError)] == [*SLOW]

@@ -89,16 +89,17 @@ class Heartbeats:
     async def _look_while_held(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while (oldest := next(iter(self._held.values()), None)) is not None:
-                early = oldest.launched + _GRACE * self.seconds - loop.time()
-                if early > 0:
-                    await asyncio.sleep(early)
-                elif await self._look_safely():
-                    await asyncio.sleep(self.seconds / _LOOKS)
-                else:
-                    return
-            if self._unread:
-                await self._look_safely()
+            while self._held:  # others may be launched during the last look
+                while (oldest := next(iter(self._held.values()), None)) is not None:
+                    early = oldest.launched + _GRACE * self.seconds - loop.time()
+                    if early > 0:
+                        await asyncio.sleep(early)
+                    elif await self._look_safely():
+                        await asyncio.sleep(self.seconds / _LOOKS)
+                    else:
+                        return
+                if self._unread:
+                    await self._look_safely()
         finally:
             self._watch = None
 

@@ -253,7 +253,10 @@ class LocalBackend:
         if worker is None:
             return
         load = worker.loads[flight]
-        load.cancelled += load.left if positions is None else len(positions)
+        if positions is None:
+            load.cancelled = None
+        elif load.cancelled is not None:
+            load.cancelled.update(positions)
         worker.recall(flight, positions, stop=True)
         self._later(STOP_GRACE_SECONDS, partial(self._stop, worker, flight, positions))
 
@@ -263,7 +266,7 @@ class LocalBackend:
             return
         if load.is_async:
             # Others may run beside it; only a worker with nothing else to do is stopped.
-            if all(load.cancelled >= load.left for load in worker.loads.values()):
+            if all(load.is_for_nobody for load in worker.loads.values()):
                 worker.dismiss()
             return
         running = worker.running()

@@ -60,7 +60,13 @@ class Load:
         self.timeout = envelope.plan.timeout
         self.seconds = seconds
         self.recalled = False
-        self.cancelled = 0
+        self.cancelled: set[int] | None = set()
+        """Which calls nobody waits for any more, of those not answered; None for all."""
+
+    @property
+    def is_for_nobody(self) -> bool:
+        """Whether nobody waits for any call of it."""
+        return self.cancelled is None or len(self.cancelled) >= self.left
 
 
 class Pool(Protocol):
@@ -167,22 +173,14 @@ class Worker:
 
     def _on_frame(self, kind: int, segments: list[memoryview], size: int) -> None:
         if kind == OUTCOME:
-            outcome = Outcome.from_segments(segments)
-            load = self.loads.get(outcome.flight)
-            self.answers += 1
-            self.answered_at = self._loop.time()
-            self.stalled = False
-            self.known.difference_update(outcome.lacks)
-            if load is not None:
-                load.left -= len(outcome.positions) + len(outcome.failures)
-                if outcome.final:
-                    del self.loads[outcome.flight]
-            self._pool.on_outcome(self, outcome, size)
+            self._on_outcome(Outcome.from_segments(segments), size)
         elif kind == RETURNED:
             flight, positions = load_head(segments[0])
             load = self.loads.get(flight)
             if load is not None:
                 load.left -= load.left if positions is None else len(positions)
+                if load.cancelled and positions is not None:
+                    load.cancelled.difference_update(positions)
                 if positions is None:
                     del self.loads[flight]
             if not self.loads:
@@ -194,6 +192,20 @@ class Worker:
         elif kind == READY:
             self.ready = True
             self._pool.on_ready()
+
+    def _on_outcome(self, outcome: Outcome, size: int) -> None:
+        load = self.loads.get(outcome.flight)
+        self.answers += 1
+        self.answered_at = self._loop.time()
+        self.stalled = False
+        self.known.difference_update(outcome.lacks)
+        if load is not None:
+            load.left -= len(outcome.positions) + len(outcome.failures)
+            if load.cancelled:
+                load.cancelled.difference_update(outcome.positions, outcome.failures)
+            if outcome.final:
+                del self.loads[outcome.flight]
+        self._pool.on_outcome(self, outcome, size)
 
     def _on_report(self, flight: int, report: Report) -> None:
         load = self.loads.get(flight)
