@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import asyncfabric as af
-from asyncfabric.backends.local import LocalBackend
 from tests.api.until import gone, until, untyped
 from tests.api.work import (
     mark_and_wait,
@@ -197,37 +196,3 @@ async def test_a_call_cancelled_while_its_input_is_pickled_never_runs(
 def _note_and_measure(path: str, values: list[float]) -> int:
     note(path, len(values))
     return len(values)
-
-
-async def _wait_for(gate: str, x: int) -> int:
-    while x >= 0 and not Path(gate).exists():  # noqa: ASYNC110 - a worker's only means
-        await asyncio.sleep(0.001)
-    return x
-
-
-async def test_cancelled_coroutine_calls_leave_their_neighbours_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that were cancelled are answered, so what is left of an invocation are the others."""
-    stops: list[object] = []
-    stop = LocalBackend._stop
-
-    def noted_stop(self: LocalBackend, *arguments: Any) -> None:
-        stop(self, *arguments)
-        stops.append(arguments)
-
-    monkeypatch.setattr(LocalBackend, "_stop", noted_stop)
-    gate = tmp_path / "gate"
-    wait = partial(_wait_for, str(gate))
-    async with af.Fabric("local://?processes=1", hedge=None, retry=None) as fabric:
-        for _ in range(6):  # so that several travel together
-            await asyncio.gather(*(fabric.submit(wait, -1) for _ in range(64)))
-        calls = [fabric.submit(wait, x) for x in range(20)]
-        await until(lambda: fabric.report().calls.in_flight >= 20)
-        for call in calls:
-            if call.index % 3:
-                call.cancel()
-        await until(lambda: len(stops) >= sum(call.cancelled() for call in calls))
-        gate.touch()
-        kept = [call for call in calls if not call.cancelled()]
-        assert await asyncio.gather(*kept) == [await call for call in kept]

@@ -127,6 +127,35 @@ async def test_a_cancelled_call_is_stopped_with_its_worker(bench: Bench, tmp_pat
     assert children() != pids
 
 
+async def test_cancelled_coroutines_leave_their_neighbours_alone(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancelled ones answer, so that what is left of the invocation are the others."""
+    begun, go = (str(tmp_path / name) for name in ("begun", "go"))
+    stops: list[int] = []
+    stop = LocalBackend._stop
+
+    def noted(self: LocalBackend, worker: Any, flight: int, positions: Any) -> None:
+        stop(self, worker, flight, positions)
+        stops.append(flight)
+
+    async def wait(x: int) -> int:
+        mark(begun)
+        while not marks(go):  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.001)
+        return x
+
+    monkeypatch.setattr(LocalBackend, "_stop", noted)
+    flight = bench.launch(wait, range(5), is_async=True)
+    await happens(lambda: marks(begun) == "xxxxx")
+    bench.backend.recall(flight, [0, 1, 2])
+    await bench.heard.until(lambda: sum(len(each.failures) for each in bench.heard.outcomes) == 3)
+    await happens(lambda: stops)
+    mark(go)
+    await bench.heard.until(lambda: bench.heard.ended(flight) or bench.heard.lost)
+    assert bench.heard.values(flight) == {3: 3, 4: 4}
+
+
 async def test_plain_after_coroutines_and_the_reverse(bench: Bench) -> None:
     async def later(x: int) -> int:
         await asyncio.sleep(0)
