@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,7 +45,7 @@ class Launched:
     recalled: bool = False
 
 
-class Receiving:
+class Receiving(ABC):
     """What is under way on a backend, and what becomes of it.
 
     Attributes:
@@ -94,8 +95,9 @@ class Receiving:
             self._pumping = True
             self.loop.call_soon(self._pump)
 
+    @abstractmethod
     def _pump(self) -> None:
-        raise NotImplementedError
+        """Launch what there is room for: the other half's work."""
 
     # -- answers --------------------------------------------------------------------------------
 
