@@ -56,7 +56,7 @@ class Receiving(ABC):
         budget: for repetitions.
         broken: why nothing can be run any more.
         cold: invocations so far that were their worker's first.
-        lost: workers so far that died, or were stopped, with an invocation on them.
+        lost: invocations so far whose worker died or was stopped.
         throttled: invocations so far that the service had no room for.
     """
 

@@ -15,7 +15,7 @@ class Report:
         calls: the calls of all its maps and submits together.
         invocations: messages sent to workers, of one call or many.
         cold: invocations that were their worker's first.
-        lost: workers that died, or were stopped, with an invocation on them.
+        lost: invocations whose worker died or was stopped, that of a copy that lost among them.
         throttled: invocations that the service had no room for; they are sent again, uncharged.
         limit: how much may be in flight just now: on AWS Lambda invocations, else calls. None for
             as much as keeps the workers busy.

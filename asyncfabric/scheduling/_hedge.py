@@ -25,7 +25,8 @@ class Hedge:
         chance: a call is late when so small a share of the others would take so long by chance, and
             late enough for a further copy at a fifth of it.
         factor: nothing is late before so many times what is usual.
-        copies: a call runs at so many places at a time at most, the first included.
+        copies: a call is launched at so many places at most, the first included, until it is
+            repeated.
         share: copies are at most this share of all invocations, or three.
         least: seconds; nothing is late before.
     """
