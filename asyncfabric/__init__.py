@@ -11,6 +11,8 @@ async def main():
 af.run(main())
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from asyncfabric_runtime import Context as Context
 from asyncfabric_runtime import Ref as Ref
 from asyncfabric_runtime import current as current
@@ -47,6 +49,11 @@ from .scheduling import Hedge as Hedge
 from .scheduling import Limit as Limit
 from .scheduling import Retry as Retry
 
+if _TYPE_CHECKING:
+    from types import ModuleType as _ModuleType
+
+    from . import params as params
+
 __all__ = [
     "Attempt",
     "AttemptTimeout",
@@ -81,5 +88,18 @@ __all__ = [
     "current",
     "function",
     "gather",
+    "params",
     "run",
 ]
+
+_PACKAGES = frozenset({"params"})
+
+
+def __getattr__(name: str) -> "_ModuleType":
+    """Import a package of this one when it is first named: most programs need none of them."""
+    if name in _PACKAGES:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -18,6 +18,7 @@ from asyncfabric_storage import digest, object_key
 from ._codec import HEAVY_BYTES, check_ref
 from ._exceptions import SerializationError
 from ._run import Run
+from ._travel import Rooted
 from .scheduling import FanOut
 from .shipping import ship
 
@@ -99,6 +100,9 @@ class Launch:
 
     async def _prepare(self, run: Run) -> None:
         try:
+            for value in self._shared.values():
+                if self._core.backend.traits.remote and isinstance(value, Rooted):
+                    value.__asyncfabric_remote__()
             if self._code is None:
                 self._code = await asyncio.to_thread(self._ship, None)
             archive = await self._archive(self._code)

@@ -22,8 +22,18 @@ from tests.cloud.fixtures import (
     start_ministack,
 )
 from tests.leaks import leaked_since, snapshot
+from tests.redis_server import redis_url, start_redis
 
-__all__ = ["bucket", "cloud", "ministack_url", "moto_url", "start_ministack"]  # fixtures
+# fixtures
+__all__ = [
+    "bucket",
+    "cloud",
+    "ministack_url",
+    "moto_url",
+    "redis_url",
+    "start_ministack",
+    "start_redis",
+]
 
 # Nothing is timed: a slow machine is no bug.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -205,7 +205,7 @@ def test_all_is_the_list_of_public_names(name: str) -> None:
         if not attribute.startswith("_") and not inspect.ismodule(value)
     }
     rooms = {
-        attribute for attribute in package.__all__ if inspect.ismodule(vars(package)[attribute])
+        attribute for attribute in package.__all__ if inspect.ismodule(getattr(package, attribute))
     }
     assert public == set(package.__all__) - rooms
     assert len(package.__all__) == len(set(package.__all__))

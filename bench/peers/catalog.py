@@ -60,6 +60,11 @@ _CATALOGUE = (
             Way("local-no-hedge", "the same with hedge=None"),
             Way("simulated-map", "fabric.map on the simulated cloud: driver and simulation"),
             Way("decisions", "the state machines alone, told of launches and answers in a loop"),
+            Way(
+                "parameter-server",
+                "ps.blocking.stream(every=1): pull and push of what a batch touches, in workers",
+            ),
+            Way("parameter-server-4", "the same with every=4: four updates travel as one push"),
             Way("store", "store.put_many, store.get_many of an s3:// store"),
         ),
         heavy=False,
@@ -210,6 +215,32 @@ _CATALOGUE = (
         "aiohttp",
         (Way("post", "session.post to the same address, unsigned: less than an Invoke"),),
         heavy=False,
+    ),
+    Peer(
+        "redis-py",
+        "",
+        "redis",
+        (
+            Way(
+                "get-set",
+                "client.get and client.set of the whole model, in the same workers; defaults, with "
+                "hiredis",
+            ),
+            Way(
+                "get-set-tuned",
+                "the same, SET and the next GET in one pipeline, read a megabyte at a time",
+                best=True,
+            ),
+            Way("get-set-4", "the same, GET and SET for four updates at a time", best=True),
+            Way("watch-set", "WATCH, GET, MULTI, SET, EXEC: nothing is lost, conflicts repeat"),
+        ),
+        heavy=False,
+    ),
+    Peer(
+        "scikit-learn",
+        "",
+        "scikit-learn",
+        (Way("partial_fit", "SGDClassifier.partial_fit, an epoch a call, in one process"),),
     ),
     Peer(
         "obstore",

@@ -13,6 +13,7 @@ from bench.tables.local_bytes import TABLE as _LOCAL_BYTES
 from bench.tables.local_latency import TABLE as _LOCAL_LATENCY
 from bench.tables.local_rate import TABLE as _LOCAL_RATE
 from bench.tables.memory import TABLE as _MEMORY
+from bench.tables.params import TABLE as _PARAMS
 from bench.tables.scale import TABLE as _SCALE
 from bench.tables.storage import TABLE as _STORAGE
 from bench.tables.stragglers import TABLE as _STRAGGLERS
@@ -33,5 +34,6 @@ TABLES = {
         _LAMBDA_E2E,
         _STRAGGLERS,
         _SCALE,
+        _PARAMS,
     )
 }

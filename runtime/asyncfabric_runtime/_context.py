@@ -44,6 +44,11 @@ enter = _running.set
 leave = _running.reset
 
 
+def running_slot() -> Slot | None:
+    """Return where the call that this code runs in stands, or None outside one."""
+    return _running.get()
+
+
 class Context:
     """One attempt at one call, seen from inside.
 

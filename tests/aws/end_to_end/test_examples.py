@@ -58,6 +58,29 @@ def test_service(tmp_path: Path, environment: Environment) -> None:
     assert "Traceback" not in output, output
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("shared_counter", ["--calls=10"]),
+        ("hogwild_text", ["--paragraphs=1000", "--epochs=2"]),
+        ("train_digits", ["--epochs=1"]),
+    ],
+)
+def test_parameter_servers_on_a_redis_that_the_functions_reach(
+    tmp_path: Path, environment: Environment, redis_url: str, name: str, arguments: list[str]
+) -> None:
+    run(tmp_path, name, *arguments, where={**environment, "ASYNCFABRIC_REDIS": redis_url})
+
+
+def test_a_parameter_server_without_a_redis_says_what_it_needs(
+    tmp_path: Path, environment: Environment
+) -> None:
+    program = running.start(tmp_path, "top_k", where=environment)
+    output = running.finish(program, tmp_path)
+    assert program.returncode == 1
+    assert "the URL of a Redis that they can reach" in output.splitlines()[-1]
+
+
 def _get(url: str) -> str:
     with urlopen(url, timeout=60) as response:
         text: str = response.read().decode()
