@@ -63,10 +63,12 @@ class Pushed(NamedTuple):
 
     Attributes:
         version: the parameter's, with it.
+        generation: the parameter's.
         fresh: whether the copies of what was to be read are as of then.
     """
 
     version: int
+    generation: str
     fresh: bool
 
 
@@ -154,7 +156,7 @@ class _Pushing:
             raise _stale(self.what, int(reply[2][0]))
         for shard in reply[2]:
             yield from fold_if_possible(self.place, self.what.name, self.layout, shard)
-        return Pushed(int(reply[1]), fresh)
+        return Pushed(int(reply[1]), self.layout.generation, fresh)
 
     def _asked(self, aside: str | None) -> Steps[tuple[Answer, str]]:
         """Stage and push; returns what Redis says."""

@@ -114,9 +114,9 @@ class Stream:
 
     Every so many updates go to Redis as one push, and what others pushed comes back with the
     answer. That is waited for in the next operation, so that it is on its way while the loop
-    computes. A pull after a push asks Redis for nothing unless it needs shards that it hasn't seen:
-    it has this loop's own updates, and those of others up to the last push that was sent. A pull
-    that follows a pull asks Redis.
+    computes. A pull after a push has this loop's own updates, and those of others up to the last
+    push that was sent; it asks Redis for nothing unless it needs other shards than were pulled
+    since the push before, or more than 64. A pull that follows a pull asks Redis.
 
     What goes wrong with a push is raised by the operation after it, and that drops the updates that
     were in this push. When the block is left, everything was applied; when it is left with an

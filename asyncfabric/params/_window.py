@@ -42,10 +42,13 @@ class Window:
         self._dense = False
         self._own: FloatArray | None = None  # sum of what waits, as large as the parameter
         self._layout: Layout | None = None  # that it is for
-        self._version: int | None = None  # of the values that the last pull returned
-        self._computed_from: int | None = None  # of those that the first of what waits is from
-        self._shards: Sequence[int] = ()  # of the last pull
-        self._news = False  # whether there may be newer ones here than the last pull's
+        self._version: int | None = None  # that the last pull returned, and own pushes since
+        self._computed_from: int | None = None  # what the first of what waits is from
+        self._known: dict[int, int] = {}  # shards that were brought, and as of which version
+        self._generation = ""  # of these
+        self._recent: dict[int, None] = {}  # shards of the pulls since the last push was sent
+        self._shards: Sequence[int] = ()  # those to bring with the next push's answer
+        self._pushed = False  # whether something was pushed since the last pull
 
     @property
     def waits(self) -> bool:
@@ -56,23 +59,40 @@ class Window:
         while True:
             layout = yield from place.layout(self._name)
             wanted = Wanted.of(layout, indices, None)
-            version = self._version if self._news else None
-            if version is None or not REPLICAS.read(
-                place.server, layout, wanted.shards, wanted.read
-            ):
+            version = self._here(place, layout, wanted) if self._pushed else None
+            if version is None:
                 version = yield from read_shards(
                     place, self._name, layout, wanted.shards, wanted.read
                 )
-            if version is not None:
-                break
+                if version is None:
+                    continue
+                self._brought(layout.generation, wanted.shards, version)
+            break
         self._version = version
-        self._news = False
-        self._shards = wanted.shards[:BATCH_SHARDS]
+        self._pushed = False
+        self._recent.update(dict.fromkeys(wanted.shards))
         if self._count:
             own = self._sum(layout)
             values = wanted.values
             values += own if wanted.indices is None else own[wanted.indices]
         return wanted.pulled(version)
+
+    def _here(self, place: Place, layout: Layout, wanted: Wanted) -> int | None:
+        """Read from the copies, if they were brought to this stream; returns the version then.
+
+        This process may have others, of any age.
+        """
+        if layout.generation != self._generation or not self._known.keys() >= {*wanted.shards}:
+            return None
+        if not REPLICAS.read(place.server, layout, wanted.shards, wanted.read):
+            return None
+        return min((self._known[shard] for shard in wanted.shards), default=self._version)
+
+    def _brought(self, generation: str, shards: Sequence[int], version: int) -> None:
+        if generation != self._generation:
+            self._generation = generation
+            self._known.clear()
+        self._known.update(dict.fromkeys(shards, version))
 
     def add(self, place: Place, delta: object, indices: object) -> Steps[bool]:
         """Take a delta over; returns whether it is time to send.
@@ -86,7 +106,7 @@ class Window:
         if not self._count:
             self._computed_from = self._version
         self._count += 1
-        self._news = self._version is not None
+        self._pushed = True
         if own is not None:
             self._include(own, mine, at)
             self._dense = self._dense or at is None
@@ -98,12 +118,16 @@ class Window:
     def send(self, place: Place, ticket: Ticket) -> Steps[None]:
         """Push what waits, and bring what others pushed."""
         delta, at = self._taken()
-        self._news = False
+        self._known.clear()
+        self._shards = [*self._recent][-BATCH_SHARDS:] or self._shards
+        self._recent.clear()
         version, self._computed_from = self._computed_from, None
         what = Push(self._name, delta, at, None, version, self._most, reading=self._shards)
         pushed = yield from apply_push(place, what, ticket)
-        self._version = pushed.version
-        self._news = pushed.fresh
+        if self._version is not None:
+            self._version += 1  # what is one's own isn't stale
+        if pushed.fresh:
+            self._brought(pushed.generation, self._shards, pushed.version)
 
     def _taken(self) -> tuple[FloatArray, Indices | None]:
         """Return what waits, as one; from now on nothing does."""

@@ -308,3 +308,51 @@ async def test_only_in_its_block(ps: ParameterServer) -> None:
     stream = ps.stream("w")
     with pytest.raises(RuntimeError, match="enter it"):
         await stream.pull()
+
+
+async def test_copies_of_any_age_are_not_what_is_pulled(
+    ps: ParameterServer, redis_url: str
+) -> None:
+    """Neither of shards beside the loop's latest pulls, nor before its first one."""
+    there = 70_000  # in the second shard
+    await ps.put("w", np.zeros(2 * there))
+    await ps.pull("w")
+    async with ParameterServer(redis_url + "?", name=ps.name) as other:
+        await other.push("w", [100.0], indices=[there])
+        async with ps.stream("w") as w:
+            await w.pull(indices=[0])
+            await w.push([5.0], indices=[there])
+            assert await w.pull(indices=[there]) == ([105.0], 3)
+        await other.push("w", [100.0], indices=[there])
+        async with ps.stream("w", every=2) as w:
+            for _ in range(3):
+                await w.push([5.0], indices=[there])
+            assert await w.pull(indices=[there]) == ([220.0], 5)
+
+
+async def test_more_shards_than_an_answer_brings(ps: ParameterServer, redis_url: str) -> None:
+    size = 65 * 131_072
+    await ps.put("w", np.zeros(size, np.float32))
+    async with (
+        ParameterServer(redis_url + "?", name=ps.name) as other,
+        ps.stream("w") as w,
+    ):
+        for number in range(3):
+            values, _ = await w.pull()
+            assert values[[0, -1]].tolist() == [2 * number] * 2
+            await other.push("w", [1.0, 1.0], indices=[0, size - 1])
+            await w.push([1.0, 1.0], indices=[0, size - 1])
+
+
+async def test_staleness_of_pushes_that_come_from_one_pull(
+    ps: ParameterServer, redis_url: str
+) -> None:
+    await ps.put("w", [0.0])
+    async with ParameterServer(redis_url + "?", name=ps.name) as other, ps.stream("w") as w:
+        await w.pull()
+        for _ in range(3):
+            await w.push([1.0])
+            await w.flush()
+            for _ in range(2):
+                await other.push("w", [1.0])
+        assert (await other.staleness("w")).counts == {0: 1, 2: 1, 4: 1}
