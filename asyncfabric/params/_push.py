@@ -20,7 +20,18 @@ from ._fold import fold_if_possible
 from ._pull import nothing_to_read, to_read
 from ._replica import REPLICAS, Pulled
 from ._scripts import FOLD_BYTES, PUSH, REMEMBERED
-from ._steps import BATCH_BYTES, Later, ask, batches, call, gone, status, translated
+from ._steps import (
+    BATCH_BYTES,
+    STAGED_TRIES,
+    Later,
+    ask,
+    batches,
+    call,
+    evicted,
+    gone,
+    status,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +171,7 @@ class _Pushing:
 
     def _asked(self, aside: str | None) -> Steps[tuple[Answer, str]]:
         """Stage and push; returns what Redis says."""
-        while True:
+        for _ in range(STAGED_TRIES):
             if aside is not None:
                 yield from self._stage(aside)
             self.ticket.used = True
@@ -173,6 +184,7 @@ class _Pushing:
             # Else its keys expired or were evicted, or the answer "ok" was lost: it will say so.
             if said != "unstaged":
                 return answer, said
+        raise evicted(self.what.name)
 
     def _take(self, answer: Answer, news: Sequence[Reply]) -> bool:
         """Take over what came with the answer; returns whether that is all that was to be read."""

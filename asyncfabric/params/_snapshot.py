@@ -140,12 +140,17 @@ def snapshot(place: Place) -> Steps[Snapshot]:
 
 
 def _read(pulled: Pulled, reply: Reply, values: FloatArray) -> bool:
+    """Read a parameter; returns False if it isn't as it was at the snapshot's moment."""
     layout = pulled.layout
+    then = [since + len(entries) for since, _, entries, _, _ in reply[2]]
+    now: list[int] = []
 
-    def read(shard: int, _: int, elements: FloatArray) -> None:
+    def read(shard: int, at: int, elements: FloatArray) -> None:
+        now.append(at)
         values[shard * layout.shard : shard * layout.shard + elements.size] = elements
 
-    return REPLICAS.update(pulled, reply[2], read)
+    # Another thread may have brought the copies further: what it has isn't among what was seen.
+    return REPLICAS.update(pulled, reply[2], read) and now == then
 
 
 def _pairs(reply: Reply) -> dict[bytes, bytes]:

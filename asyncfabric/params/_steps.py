@@ -25,6 +25,8 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 """About how much one step sends or asks for: bounds buffers on both sides, and for how long one
 script occupies Redis (some milliseconds)."""
 BATCH_SHARDS: Final = 64
+STAGED_TRIES: Final = 3
+"""How often what is laid aside first, and is gone when it is to be put in force, is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,15 @@ def gone(name: str) -> ParameterNotFound:
     return ParameterNotFound(
         f"parts of parameter {name!r} are gone from Redis: it evicted or lost them. Put it anew or "
         "restore a snapshot, and set maxmemory-policy to noeviction"
+    )
+
+
+def evicted(name: str) -> ParameterError:
+    """Return the error for what Redis drops again and again before it is complete."""
+    return ParameterError(
+        f"Redis dropped parts of {name!r} before all of it was there, {STAGED_TRIES} times, and "
+        "changed nothing. It evicts keys: set its maxmemory-policy to noeviction, and its "
+        "maxmemory to what the model needs"
     )
 
 

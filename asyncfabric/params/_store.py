@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Final
 from ._errors import ParameterError
 from ._layout import Layout
 from ._scripts import COMMIT, REMEMBERED
-from ._steps import BATCH_BYTES, ask, call, nothing, raise_first, status, translated
+from ._steps import (
+    BATCH_BYTES,
+    STAGED_TRIES,
+    ask,
+    call,
+    evicted,
+    nothing,
+    raise_first,
+    status,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +62,7 @@ def commit(place: Place, change: Change, ticket: Ticket) -> Steps[None]:
     """Put a change in force. Applied once for each ticket."""
     layouts = {name: Layout.of(values) for name, values in change.values.items()}
     seen = place.keys.staged(secrets.token_hex(8))
-    while True:
+    for _ in range(STAGED_TRIES):
         try:
             yield from _stage(place, change, layouts, seen)
             said, names = yield from _switch(place, change, layouts, seen, ticket)
@@ -72,6 +82,8 @@ def commit(place: Place, change: Change, ticket: Ticket) -> Steps[None]:
             yield from ask(*_unstage(place, loose, seen))
         if said != "gone":
             return
+    yield [*_unstage(place, layouts, seen)]
+    raise evicted(", ".join(layouts))
 
 
 def _switch(

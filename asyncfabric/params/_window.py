@@ -157,9 +157,13 @@ class Window:
             waiting: list[tuple[FloatArray, Indices | None]] = self._waiting
             if self._dense and self._own is not None and known is not None:
                 waiting = [(self._own.reshape(known.shape), None)]
-            for delta, indices in waiting:
-                # Checked again: it may have been put anew, in another shape.
-                self._include(own, *matching(layout, Push(self._name, delta, indices)))
+            try:
+                for delta, indices in waiting:
+                    # Checked again: it may have been put anew, in another shape.
+                    self._include(own, *matching(layout, Push(self._name, delta, indices)))
+            except (TypeError, ValueError, IndexError):
+                self._taken()  # told once: it never will
+                raise
             self._own, self._layout = own, layout
         return self._own
 

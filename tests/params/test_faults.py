@@ -320,3 +320,11 @@ async def test_what_a_dead_writer_left_expires(start_redis: StartRedis) -> None:
             keys = client.keys("*:p:*:w:[0-9]")
             lives = sorted(client.ttl(key) > 0 for key in keys)
         assert lives == [False] * 4 + [True] * 4
+
+
+async def test_a_redis_that_evicts_what_is_laid_aside(start_redis: StartRedis) -> None:
+    """Told, instead of sent again for ever."""
+    server = start_redis("--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru")
+    async with ParameterServer(server.url, name="m") as ps:
+        with pytest.raises(ParameterError, match="noeviction"):
+            await ps.put("w", np.zeros(1_500_000))

@@ -2,16 +2,21 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from asyncfabric.params import ParameterServer, ServerUnreachable, Snapshot
+from asyncfabric.params import ParameterServer, ServerUnreachable, Snapshot, _snapshot
 from asyncfabric.params._attempts import Ticket
+from asyncfabric.params._blocking_link import blocking_link_to
 from asyncfabric.params._operations import restoring_from
+from asyncfabric.params._pull import pull
+from asyncfabric.params._push import Push, push
 from asyncfabric.params._scripts import COMMIT
 from asyncfabric.params._snapshot import snapshot
-from asyncfabric.params._steps import BATCH_BYTES, Reply
+from asyncfabric.params._steps import BATCH_BYTES, Reply, raise_first
 from tests.redis_server import StartRedis, client_of
 
 from .proxy import Proxy
@@ -195,3 +200,27 @@ async def test_what_a_dead_restorer_left_expires(start_redis: StartRedis) -> Non
             (key,) = client.keys("*:staged:*")
             assert client.ttl(key) > 0
         assert (await ps.pull("w")).values.tolist() == [2]
+
+
+async def test_copies_that_are_newer_than_the_snapshot(
+    ps: ParameterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread of this process pulls meanwhile: then it is taken again."""
+    await ps.put("w", [0.0])
+    await ps.pull("w")
+    place, _ = await ps._home.link()
+    link = blocking_link_to(place.address, ps._home.user)
+    examine = raise_first
+
+    def meanwhile(replies: Sequence[Any]) -> None:
+        monkeypatch.undo()
+        examine(replies)
+        link.follow(push(place, Push("w", [1.0]), Ticket("call/7", 1)))
+        link.follow(pull(place, "w"))
+
+    monkeypatch.setattr(_snapshot, "raise_first", meanwhile)
+    taken = await ps.snapshot()
+    assert (taken.values["w"].tolist(), taken.versions["w"]) == ([1], 2)
+    await ps.restore(taken)
+    link.follow(push(place, Push("w", [1.0]), Ticket("call/7", 1)))
+    assert (await ps.pull("w")).values.tolist() == [1]
