@@ -8,7 +8,6 @@ applied for each call. A push that Redis refused, or that was never sent, takes 
 from __future__ import annotations
 
 import secrets
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,24 +41,27 @@ class Counter:
     def __init__(self, token: str) -> None:
         self._token = token
         self._last = 0
-        self._taken = threading.Lock()
+        self._under_way: dict[str, Ticket] = {}
 
     @contextmanager
     def turn(self) -> Generator[Ticket]:
         """Number a push. Raises `ParameterError` while another one is under way."""
-        if not self._taken.acquire(blocking=False):
-            raise ParameterError(
-                "two of a call's pushes to one parameter are under way at once. Repeated, they "
-                "may come in another order, and couldn't be told apart: make them one after "
-                "another, or as one, or give each a token= that is the same in every attempt"
-            )
-        ticket = Ticket(self._token, self._last + 1)
+        ticket = Ticket(self._token, 0)
         try:
+            # In one step, and within `try`: a signal, that of a timeout say, may raise anywhere.
+            if self._under_way.setdefault("", ticket) is not ticket:
+                raise ParameterError(
+                    "two of a call's pushes to one parameter are under way at once. Repeated, they "
+                    "may come in another order, and couldn't be told apart: make them one after "
+                    "another, or as one, or give each a token= that is the same in every attempt"
+                )
+            ticket.number = self._last + 1
             yield ticket
         finally:
-            if ticket.used:
-                self._last = ticket.number
-            self._taken.release()
+            if self._under_way.get("") is ticket:
+                if ticket.used:
+                    self._last = ticket.number
+                del self._under_way[""]
 
 
 _counters: WeakKeyDictionary[Any, dict[tuple[int, str, str], Counter]] = WeakKeyDictionary()
