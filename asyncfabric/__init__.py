@@ -52,6 +52,7 @@ from .scheduling import Retry as Retry
 if _TYPE_CHECKING:
     from types import ModuleType as _ModuleType
 
+    from . import jobs as jobs
     from . import params as params
 
 __all__ = [
@@ -88,11 +89,12 @@ __all__ = [
     "current",
     "function",
     "gather",
+    "jobs",
     "params",
     "run",
 ]
 
-_PACKAGES = frozenset({"params"})
+_PACKAGES = frozenset({"jobs", "params"})
 
 
 def __getattr__(name: str) -> "_ModuleType":

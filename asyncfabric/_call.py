@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Sequence
 
     from asyncfabric_runtime import Phases
 
@@ -108,7 +109,7 @@ class Call(asyncio.Future[R]):
             keyword arguments where there are any.
     """
 
-    __slots__ = ("_offset", "_owner", "_record", "index", "input")
+    __slots__ = ("_earlier", "_offset", "_owner", "_record", "index", "input")
 
     def __init__(
         self, owner: Owner, index: int, value: object, loop: asyncio.AbstractEventLoop
@@ -117,6 +118,7 @@ class Call(asyncio.Future[R]):
         self.index: int = index
         self.input: object = value
         self._owner = owner
+        self._earlier: Sequence[Attempt] | None = None
         self._record: Answered | None = None
         self._offset = 0
 
@@ -127,7 +129,8 @@ class Call(asyncio.Future[R]):
         Where copies of the call ran at the same time (see `Hedge`), it is the one that came first;
         the others are not among them.
         """
-        attempts = list(self._owner.history.get(self.index, ()))
+        earlier = self._earlier
+        attempts = list(self._owner.history.get(self.index, ()) if earlier is None else earlier)
         if self._record is not None:
             error = None
             if self.done() and not self.cancelled():
@@ -146,6 +149,10 @@ class Call(asyncio.Future[R]):
         self._record = record
         self._offset = offset
 
+    def keep_history(self) -> None:
+        """Take along what its fan-out knows of the call, which may go on for long without it."""
+        self._earlier = self._owner.history.pop(self.index, ())
+
     def drop(self, reason: str) -> None:
         """Cancel the call, whose work has been stopped already."""
         super().cancel(reason)
@@ -155,4 +162,5 @@ class Call(asyncio.Future[R]):
         cancelled = super().cancel(msg)
         if cancelled:
             self._owner.cancel_call(self.index)
+            self.keep_history()
         return cancelled

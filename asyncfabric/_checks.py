@@ -6,10 +6,16 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+from asyncfabric_runtime._context import in_worker
+from asyncfabric_storage._job_places import check_name
 
 from ._exceptions import ConfigurationError
 from .scheduling import Limit
+
+if TYPE_CHECKING:
+    from asyncfabric_storage import ObjectStore
 
 
 def check_callable(function: object) -> None:
@@ -77,7 +83,7 @@ def check_shared(shared: Any) -> None:  # noqa: ANN401 - whatever the caller gav
     names: list[Any] = list(cast("Any", shared)) if isinstance(shared, Mapping) else [None]
     if not all(isinstance(name, str) and name.isidentifier() for name in names):
         msg = (
-            f"shared={shared!r:.80} makes no sense; give a mapping from the function's keyword "
+            "this shared= makes no sense; give a mapping from the function's keyword "
             "arguments to values, such as shared={'market': frame}"
         )
         raise ConfigurationError(msg)
@@ -87,4 +93,31 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Refuse what is not among the choices."""
     if not any(value is choice or value == choice for choice in choices):
         msg = f"{name}={value!r} makes no sense; give one of {', '.join(map(repr, choices))}"
+        raise ConfigurationError(msg)
+
+
+def check_job(name: str | None, version: object, store: ObjectStore) -> None:
+    """Refuse a durable job that can't be, or whose store doesn't outlive this process."""
+    if name is None:
+        if version is not None:
+            msg = (
+                f"version={version!r:.80} says which code a durable job has; give job='a-name', too"
+            )
+            raise ConfigurationError(msg)
+        return
+    check_name(name)
+    if version is not None and not (isinstance(version, str) and version):
+        msg = f"version={version!r:.80} makes no sense; give a text, such as version='2'"
+        raise ConfigurationError(msg)
+    if in_worker():
+        msg = (
+            f"job={name!r}: a durable job is driven from outside the workers, which have no key to "
+            "its records; leave job= out here"
+        )
+        raise ConfigurationError(msg)
+    if store.ephemeral and store.shared:
+        msg = (
+            f"job={name!r} is to outlive this process, and the store of this Fabric does not: give "
+            "the Fabric storage='file:///a/directory' or 's3://bucket/prefix'"
+        )
         raise ConfigurationError(msg)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncfabric_runtime import Envelope, Ref
 from asyncfabric_runtime._blame import blame
-from asyncfabric_runtime._ref import refs_in
+from asyncfabric_runtime._data import DATA, DATA_PARTS, NotDataError, encode_data
+from asyncfabric_runtime._data_reading import BadDataError, DataReader
+from asyncfabric_runtime._ref import refs_in, refs_of
 from asyncfabric_runtime._values import (
     PICKLED,
+    PLAIN,
     SEGMENTED,
     Encoded,
     TooLargeError,
@@ -17,9 +21,11 @@ from asyncfabric_runtime._values import (
     encode_value,
 )
 
-from ._exceptions import ConfigurationError, SerializationError
+from ._exceptions import ConfigurationError, IntegrityError, SerializationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncfabric_runtime import Outcome, Plan
     from asyncfabric_storage._buffers import Buffer
 
@@ -29,9 +35,12 @@ HEAVY_BYTES = 1024 * 1024
 """Pickling and unpickling more than this leaves the event loop."""
 
 
+EncodedInputs: TypeAlias = tuple[Envelope, int, dict[int, Exception]]
+
+
 def encode_inputs(
     plan: Plan, flight: int, batch: Batch, *, unlimited: bool = False
-) -> tuple[Envelope, int, dict[int, Exception]] | None:
+) -> EncodedInputs | None:
     """Return the envelope, about how many bytes its inputs have, and those that can't be sent.
 
     None if more than `HEAVY_BYTES` would have to be pickled: then do it in a thread, `unlimited`.
@@ -52,13 +61,19 @@ def encode_inputs(
         for position, value in enumerate(inputs):
             try:
                 refs += [check_ref(ref, plan.store_url).digest for ref in refs_in(value)]
-                kind, body = encode_value(value, segments, room)
+                if plan.data_inputs:
+                    kind, body = encode_data(value, segments)
+                else:
+                    kind, body = encode_value(value, segments, room)
             except TooLargeError:
                 return None
+            except NotDataError as error:
+                bad[position] = SerializationError(f"the input can't be sent: {not_data(error)}")
+                continue
             except Exception as error:  # noqa: BLE001 - the user's own reduction failed
                 bad[position] = _unsendable(value, error)
                 continue
-            if kind == PICKLED:
+            if kind in {PICKLED, DATA}:
                 size += len(body)
                 if room is not None:
                     room = max(0, room - len(body))
@@ -76,6 +91,11 @@ def encode_inputs(
         segments=segments,
     )
     return envelope, size, bad
+
+
+def not_data(error: NotDataError) -> str:
+    """Say that a value can't be carried, and why it has to be data."""
+    return f"with code='deployed' no pickles are sent: {error}"
 
 
 def check_ref(ref: Ref[Any], store_url: str | None) -> Ref[Any]:
@@ -102,27 +122,43 @@ def is_heavy(outcome: Outcome) -> bool:
     kinds, bodies = outcome.values
     if kinds is None or not outcome.segments:
         return False
-    pickles = [body[0] for kind, body in zip(kinds, bodies, strict=True) if kind == SEGMENTED]
+    large = [body[0] for kind, body in zip(kinds, bodies, strict=True) if kind in _IN_SEGMENTS]
     segments: list[Any] = outcome.segments
-    size = sum(memoryview(segments[place]).nbytes for place in pickles)
+    size = sum(memoryview(segments[place]).nbytes for place in large)
     return size > HEAVY_BYTES
 
 
-def decode_outcome(outcome: Outcome) -> tuple[list[Any], dict[int, Exception]]:
+_IN_SEGMENTS = frozenset((SEGMENTED, DATA_PARTS))
+
+
+def decode_outcome(outcome: Outcome, plan: Plan) -> tuple[list[Any], dict[int, Exception]]:
     """Return the values of an outcome, and an error for each that can't be read.
 
-    The outcome's positions and run times are cut down to the values that can be.
+    The outcome's positions and run times are cut down to the values that can be. If results come as
+    data, nothing is unpickled here, whatever the outcome holds.
     """
     kinds, bodies = outcome.values
     if kinds is None:
-        return bodies, {}
+        if not plan.data_results or all_plain(bodies):
+            return bodies, {}
+        kinds = bytes([PLAIN]) * len(bodies)
     values: list[Any] = []
     bad: dict[int, Exception] = {}
     segments: Any = outcome.segments
     good: list[int] = []
+    decode: Callable[[int, Any], Any] = (
+        DataReader(segments, refs_of(plan.store_url)).read
+        if plan.data_results
+        else partial(decode_value, segments=segments)
+    )
     for place, (kind, body) in enumerate(zip(kinds, bodies, strict=True)):
         try:
-            values.append(decode_value(kind, body, segments))
+            values.append(decode(kind, body))
+        except BadDataError as error:
+            bad[outcome.positions[place]] = IntegrityError(
+                f"the worker's result is refused, since this Fabric takes data only: {error}; see "
+                "that the worker runs this release of asyncfabric, and who else controls it"
+            )
         except Exception as error:  # noqa: BLE001 - whatever user code raises on unpickling
             failed = SerializationError(
                 f"the result can't be read in the driver: {type(error).__name__}: {error}; what it "

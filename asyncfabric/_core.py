@@ -12,15 +12,24 @@ from asyncfabric_runtime._context import in_worker
 from asyncfabric_runtime._stores import lend, take_back
 from asyncfabric_storage import LocalStore, ObjectStore, open_store
 
+from ._checks import check_choice
 from ._dispatch import Dispatcher
 from ._exceptions import ConfigurationError
 from .backends import Backend, open_backend
 from .reporting import Report
 from .scheduling import Limit, Pace
+from .shipping import named, ship
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
     from ._deliveries import HandedOut
     from .reporting import Observer
+    from .shipping import Shipped
+
+    Trust = Literal["pickle", "data"]
+    Code = Literal["shipped", "deployed"]
 
 _PACES_KEPT = 1024
 
@@ -35,6 +44,8 @@ class Core:
         adapt: how to find out what a service takes that throttles.
         max_pending: submitted calls that may wait, or None.
         observers: told what happens.
+        takes_data_only: results come as data; nothing of a worker's is unpickled here.
+        sends_no_code: functions go by name, and inputs as data.
     """
 
     def __init__(
@@ -44,7 +55,13 @@ class Core:
         limit: int | None,
         max_pending: int | None,
         adapt: Limit | None = None,
+        trust: Trust = "pickle",
+        code: Code = "shipped",
     ) -> None:
+        check_choice("trust", trust, ("pickle", "data"))
+        check_choice("code", code, ("shipped", "deployed"))
+        self.takes_data_only = trust == "data"
+        self.sends_no_code = code == "deployed"
         self.backend = _backend(backend, limit)
         self._owns_store = not isinstance(storage, ObjectStore)
         self.store = _store(storage, self.backend)
@@ -55,10 +72,18 @@ class Core:
         self.closed = False
         self.handed_out: weakref.WeakSet[HandedOut] = weakref.WeakSet()
         self._dispatcher: Dispatcher | None = None
+        self._abandonment: weakref.finalize[..., Core] | None = None
         self._pid = os.getpid()
         self._paces: OrderedDict[str, Pace] = OrderedDict()
         _check_match(self.backend, self.store)
         lend(self.store)
+
+    def ship(self, function: Callable[..., Any], limit: int | None = None) -> Shipped:
+        """Pack a function in the way that this Fabric sends code.
+
+        Raises `SerializationError`, and `TooLargeError` past `limit` bytes.
+        """
+        return named(function) if self.sends_no_code else ship(function, limit)
 
     def bind(self) -> Dispatcher:
         """Return the dispatcher; the first use starts it and ties the Fabric to this loop.
@@ -90,7 +115,7 @@ class Core:
         self.backend.open(dispatcher, self.store)
         self._dispatcher = dispatcher
         # A Fabric that is never closed (a notebook's) leaves no process behind either.
-        weakref.finalize(self, _abandon, self.backend, loop, self._pid)
+        self._abandonment = weakref.finalize(self, _abandon, self.backend, loop, self._pid)
         return dispatcher
 
     def waiting(self) -> int:
@@ -131,6 +156,9 @@ class Core:
                 await dispatcher.aclose()
         finally:
             self.backend.kill()
+            if self._abandonment is not None:
+                # It would keep the loop, and through it perhaps this, until the process ends.
+                self._abandonment.detach()
             take_back(self.store)
             if self._owns_store:
                 await self.store.aclose()

@@ -136,6 +136,7 @@ class HandedOut:
                 call = take(block.first, None)
                 if call is not None and not call.done():
                     call.settle(record, len(record.run) if record is not None else 0)
+                    call.keep_history()
                     call.set_exception(block.error)
                 self._fan_out.forget(block)
                 continue
@@ -144,6 +145,7 @@ class HandedOut:
                 call = take(index, None)
                 if call is not None and not call.done():
                     call.settle(record, offset)
+                    call.keep_history()
                     call.set_result(value)
                 offset += 1
         if not self.calls:

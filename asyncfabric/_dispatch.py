@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from ._codec import encode_inputs
+from ._codec import EncodedInputs, encode_inputs
 from ._receiving import Launched, Receiving
 from .reporting import InvocationLaunched, Report
 
@@ -188,23 +188,32 @@ class Dispatcher(Receiving):
         count = len(batch.inputs)
         each = run.fan_out.pace.seconds or _UNKNOWN_SECONDS
         now = self.now()
-        flight = self._flights[number] = Launched(run, count, now, each, copy_of is not None)
+        flight = self._flights[number] = Launched(run, count, now, each, copy_of)
         cold = self._admission.launched(run, 1 if self._bounded else count, count * each, now)
         run.fan_out.launched(number, batch, now, cold=cold, copy_of=copy_of)
         run.set_alarm()  # no other answer may come to do so
-        if (encoded := encode_inputs(run.plan, number, batch)) is not None:
+        encoded = encode_inputs(run.plan, number, batch)
+        if encoded is not None and run.driving is None:
             self._send(number, flight, *encoded)
             return
         self._encoding += 1
-        self.later(self._encode_aside(number, flight, batch))
+        self.later(self._encode_aside(number, flight, batch, encoded))
 
-    async def _encode_aside(self, number: int, flight: Launched, batch: Batch) -> None:
-        """Pickle large inputs in a thread."""
+    async def _encode_aside(
+        self, number: int, flight: Launched, batch: Batch, encoded: EncodedInputs | None
+    ) -> None:
+        """Pickle large inputs in a thread, and seal those of a durable job."""
+        run = flight.run
         try:
-            encoded = await asyncio.to_thread(
-                encode_inputs, flight.run.plan, number, batch, unlimited=True
-            )
-            assert encoded is not None  # noqa: S101 - without a limit there is always a result
+            if encoded is None:
+                encoded = await asyncio.to_thread(
+                    encode_inputs, run.plan, number, batch, unlimited=True
+                )
+                assert encoded is not None  # noqa: S101 - without a limit there is always a result
+            if run.driving is not None:
+                envelope, size, bad = encoded
+                bad = {**await run.driving.seal(envelope, batch.inputs, size), **bad}
+                encoded = envelope, size, bad
         except Exception as error:  # noqa: BLE001 - out of memory, say: its calls would never end
             self._encoding -= 1
             self.on_refused(number, error)
@@ -238,7 +247,10 @@ class Dispatcher(Receiving):
         run.fan_out.sent(number, flight.left, size)
         seconds = None if pace.seconds is None else pace.seconds * flight.left
         if self.observers:
-            self._tell(InvocationLaunched(run.plan.job, number, flight.left, flight.copy))
+            self._tell(
+                InvocationLaunched(run.plan.job, number, flight.left, flight.copy_of is not None)
+            )
+        envelope.copy_of = flight.copy_of
         try:
             self.backend.launch(envelope, run.code, seconds)
         except Exception as error:  # noqa: BLE001 - a backend's bug must not leave a map waiting

@@ -16,6 +16,8 @@
      |   +- IntegrityError                   stored bytes are not those that were written
      +- Saturated                            max_pending calls are waiting already
      +- RemoteError                          the function raised what can't be raised here
+     +- jobs.TakenOver                       another program drives the durable job, or it is gone
+     +- jobs.Unfinished                      there is nothing to wait for, and the job isn't done
 
 What a function itself raises is raised as it is, with the remote traceback as its `__cause__`.
 """

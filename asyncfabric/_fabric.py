@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from asyncfabric_runtime._values import TooLargeError
@@ -17,12 +19,11 @@ from ._function import options_of
 from ._launch import Launch, put
 from ._map_methods import MapMethods
 from ._options import Settings
-from .shipping import ship
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import Literal, Self, Unpack
 
     from asyncfabric_runtime import Convention, Ref
     from asyncfabric_storage import ObjectStore
@@ -64,6 +65,13 @@ class Fabric(MapMethods):
         max_pending: calls that `submit` lets wait; one more raises `Saturated`. Default: no bound.
         limit: how to find out what a service takes that throttles, up to `max_concurrency`, and how
             long to be patient with it. Default: `Limit()`. Backends on this machine don't throttle.
+        trust: what may come back. `"pickle"`: any object; who controls a worker can run code in
+            this process. `"data"`: None, numbers, text, bytes, lists, tuples, dicts, sets, dates
+            and numpy arrays; nothing is unpickled here, and what a function raises comes as
+            `RemoteError`. See `docs/security.md`.
+        code: what the workers run. `"shipped"`: any function, which travels. `"deployed"`:
+            functions that the workers can import by their names; neither code nor pickles are sent,
+            so inputs are data, too.
         **options: see `Options`.
 
     Raises:
@@ -78,6 +86,8 @@ class Fabric(MapMethods):
         max_concurrency: int | None = None,
         max_pending: int | None = None,
         limit: Limit | None = None,
+        trust: Literal["pickle", "data"] = "pickle",
+        code: Literal["shipped", "deployed"] = "shipped",
         **options: Unpack[Options],
     ) -> None:
         if max_concurrency is not None:
@@ -86,7 +96,7 @@ class Fabric(MapMethods):
             check_count("max_pending", max_pending)
         check_limit(limit)
         self._settings = Settings().with_options(options)
-        self._core = Core(backend, storage, max_concurrency, max_pending, limit)
+        self._core = Core(backend, storage, max_concurrency, max_pending, limit, trust, code)
         self._owner = True
         self._closed = False
         self._submissions: dict[tuple[str, bool], tuple[Run, HandedOut]] = {}
@@ -138,7 +148,7 @@ class Fabric(MapMethods):
             )
             raise Saturated(msg)
         try:
-            key = (ship(fn, HEAVY_BYTES).digest, keywords)
+            key = (self._core.ship(fn, HEAVY_BYTES).digest, keywords)
         except TooLargeError:
             key = None
         except SerializationError:
@@ -155,7 +165,9 @@ class Fabric(MapMethods):
         run = launch.begin(handed_out, None)
         handed_out.on_idle = run.release
         self._core.handed_out.add(handed_out)
-        if key is not None:
+        if key is None:
+            _end_when_idle(run, handed_out)  # nobody finds it again
+        else:
             self._submissions[key] = run, handed_out
         if len(self._submissions) > _SUBMISSIONS_KEPT:
             self._forget_idle()
@@ -172,7 +184,8 @@ class Fabric(MapMethods):
     async def put(self, value: T) -> Ref[T]:
         """Store a value once, by the digest of its bytes, and return a `Ref` to pass to calls.
 
-        Raises `SerializationError` if it can't be pickled, `StorageError` if it can't be stored.
+        Raises `SerializationError` if it can't be pickled (with `code="deployed"`: carried as
+        data), `StorageError` if it can't be stored.
         """
         self._check_open()
         self._core.bind()
@@ -189,6 +202,8 @@ class Fabric(MapMethods):
         settings = self._settings.with_options(options)
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__, _settings=settings, _owner=False, _submissions={})
+        # Its fan-outs of submitted calls would otherwise stay until the Fabric is closed.
+        weakref.finalize(other, _let_go, other._submissions).atexit = False  # noqa: SLF001 - its own
         return other
 
     async def warm(self, n: int) -> None:
@@ -256,3 +271,26 @@ class Fabric(MapMethods):
         state = "closed" if self._closed or self._core.closed else "open"
         backend = self._core.backend
         return f"<Fabric {type(backend).__name__}, {backend.lanes} lanes, {state}>"
+
+
+def _let_go(submissions: dict[Any, tuple[Run, HandedOut]]) -> None:
+    """Let fan-outs end that nobody submits to any more. In any thread: a Fabric was dropped."""
+    for run, handed_out in submissions.values():
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            run.loop.call_soon_threadsafe(_end, run, handed_out)
+
+
+def _end(run: Run, handed_out: HandedOut) -> None:
+    if handed_out.calls:
+        _end_when_idle(run, handed_out)
+    else:
+        run.finish(None)
+
+
+def _end_when_idle(run: Run, handed_out: HandedOut) -> None:
+    """End a fan-out after its last call, and not within: the run is settling that one then."""
+
+    def later() -> None:
+        run.loop.call_soon(_end, run, handed_out)
+
+    handed_out.on_idle = later

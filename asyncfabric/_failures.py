@@ -14,23 +14,33 @@ from ._exceptions import (
     RemoteError,
     RemoteTraceback,
     SerializationError,
+    StorageError,
     VersionMismatch,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncfabric_runtime import Plan
+
 _TYPES: dict[str, Callable[[str], Exception]] = {
     kinds.TIMEOUT: lambda text: AttemptTimeout(f"{text}; give a larger timeout= or smaller inputs"),
     kinds.ARGUMENT: SerializationError,
     kinds.RESULT: SerializationError,
     kinds.MISMATCH: VersionMismatch,
+    kinds.STORE: StorageError,
 }
 
 
-def exception_for(failure: Failure) -> Exception:
-    """Make the exception: the user's own where it came along, one of ours otherwise."""
-    error = _own(failure) if failure.kind in (kinds.USER, kinds.LOAD) else None
+_OWN = (kinds.USER, kinds.LOAD, kinds.STORE)
+
+
+def exception_for(failure: Failure, *, as_data: bool) -> Exception:
+    """Make the exception: the user's own where it came along, one of ours otherwise.
+
+    With `as_data` it is always one of ours: nothing is unpickled.
+    """
+    error = _own(failure) if failure.kind in _OWN and not as_data else None
     if error is None:
         make = _TYPES.get(failure.kind)
         if make is not None:
@@ -57,12 +67,17 @@ def _own(failure: Failure) -> Exception | None:
 
 
 def annotate(
-    error: BaseException, job: str, index: int, value: object, attempt: int, worker: str
+    error: BaseException, plan: Plan, index: int, value: object, attempt: int, worker: str
 ) -> None:
-    """Add the note that says which call failed, and where."""
+    """Add the note that says which call failed, and where.
+
+    Errors end up in logs. Where the parties don't trust each other, as in services, inputs don't.
+    """
     where = f", on {worker}" if worker else ""
+    hidden = plan.data_inputs or plan.data_results
+    told = type(value).__qualname__ if hidden else _short(value)
     error.add_note(
-        f"asyncfabric: call {index} of {job}, attempt {attempt}{where}, input {_short(value)}"
+        f"asyncfabric: call {index} of {plan.job}, attempt {attempt}{where}, input {told}"
     )
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, overload
 
-from ._checks import check_callable, check_choice, check_count, check_items, check_shared
+from ._checks import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_items,
+    check_job,
+    check_shared,
+)
 from ._deliveries import Buffered
 from ._function import options_of
 from ._launch import Launch
@@ -132,6 +139,8 @@ class MapMethods:
         seed: int | None = None,
         buffersize: int | None = None,
         chunksize: int | Literal["auto"] = "auto",
+        job: str | None = None,
+        version: str | None = None,
     ) -> Map[Any]:
         """Run a function on every item. Await the Map for a list, or iterate over it for a stream.
 
@@ -154,9 +163,15 @@ class MapMethods:
             buffersize: items of a stream that may be read but not yet delivered; by default
                 adapted to the pace, at most 65,536 and about 64 MiB. Awaiting has no bound.
             chunksize: calls in one invocation; "auto" packs about 2 ms of work together.
+            job: the name of a durable job: kill this program at any moment and run it again, and it
+                goes on; what is finished is not run again. Needs a lasting `storage=`. Failures
+                that `return_exceptions` delivers are final. See `asyncfabric.jobs`.
+            version: says which version of the code this is, for a job; by default the code itself,
+                and the user's own modules it imports, are compared with what the job began with.
 
         Raises:
-            ConfigurationError: an argument makes no sense.
+            ConfigurationError: an argument makes no sense; as it runs, a job was begun with other
+                code or inputs: the message names the difference.
             TypeError: `fn` can't run on a worker, or `items` can't be iterated over.
         """
         return self._map(
@@ -170,6 +185,8 @@ class MapMethods:
             seed,
             buffersize,
             chunksize,
+            job,
+            version,
         )
 
     @overload
@@ -281,6 +298,8 @@ class MapMethods:
         seed: int | None = None,
         buffersize: int | None = None,
         chunksize: int | Literal["auto"] = "auto",
+        job: str | None = None,
+        version: str | None = None,
     ) -> Map[Any]:
         """Run a function on every tuple of arguments: `fn(*item)`. Otherwise as `map`.
 
@@ -297,6 +316,8 @@ class MapMethods:
             seed,
             buffersize,
             chunksize,
+            job,
+            version,
         )
 
     def _map(
@@ -311,6 +332,8 @@ class MapMethods:
         seed: int | None,
         buffersize: int | None,
         chunksize: int | str,
+        job: str | None,
+        version: str | None,
     ) -> Map[Any]:
         self._check_open()
         check_callable(fn)
@@ -324,6 +347,7 @@ class MapMethods:
             check_count("buffersize", buffersize)
         if chunksize != "auto":
             check_count("chunksize", chunksize)
+        check_job(job, version, self._core.store)
         settings = self._settings.with_options(options_of(fn))
 
         def begin() -> tuple[Run, Buffered]:
@@ -339,6 +363,8 @@ class MapMethods:
                 chunksize=chunksize if isinstance(chunksize, int) else None,
                 ordered=ordered,
                 fail_fast=not return_exceptions,
+                job=job,
+                version=version,
             )
             fan_out = launch.fan_out
             fan_out.bound, fan_out.adaptive = buffersize, buffersize is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict, cast, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+
+from asyncfabric_runtime._secrets import is_reference, is_variable
 
 from ._exceptions import ConfigurationError
 from .scheduling import Hedge, Retry
@@ -28,7 +30,11 @@ class Options(TypedDict, total=False):
     idempotent: False if a call must not run twice: an attempt that may have run isn't repeated, its
         call raises; and there are no copies. Default True.
     initializer: runs once in each worker process before its first call. Default None.
-    env: environment variables in force in the workers while the calls run. Default None.
+    env: environment variables in force in the workers while the calls run. They travel in every
+        invocation, so don't put secrets there. Default None.
+    secrets: environment variables whose values the workers read themselves, from AWS Secrets
+        Manager or SSM: `{"DSN": "arn:aws:secretsmanager:..."}`. Only the names travel. See
+        `docs/security.md`. Default None.
     weight: share of the workers among maps that run at once, a number above 0: one of weight 2
         launches twice as much work as one of weight 1. Default 1.
     """
@@ -39,6 +45,7 @@ class Options(TypedDict, total=False):
     idempotent: bool
     initializer: Callable[[], object] | None
     env: Mapping[str, str] | None
+    secrets: Mapping[str, str] | None
     weight: float
 
 
@@ -51,7 +58,8 @@ class Settings:
     hedge: Hedge | None = Hedge()  # noqa: RUF009 - frozen
     idempotent: bool = True
     initializer: Callable[[], object] | None = None
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    secrets: Mapping[str, str] | None = field(default=None, repr=False)
     weight: float = 1.0
     timeout_given: bool = False
 
@@ -76,7 +84,9 @@ class Settings:
 
 
 _NAMES = frozenset(get_type_hints(Options))
-_OF_ALL = frozenset({"backend", "storage", "limit", "max_concurrency", "max_pending"})
+_OF_ALL = frozenset(
+    {"backend", "storage", "limit", "max_concurrency", "max_pending", "trust", "code"}
+)
 
 
 def _check(settings: Settings) -> None:
@@ -98,18 +108,52 @@ def _check(settings: Settings) -> None:
         _refuse("initializer", initializer, "a function without arguments")
     if initializer is not None and is_coroutine_function(initializer):
         _refuse("initializer", initializer, "a plain function: nothing awaits a coroutine there")
-    if env is not None and not (isinstance(env, Mapping) and _all_text(cast("Any", env))):
-        _refuse("env", given["env"], "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
+    if env is not None and not _is_text_to_text(env):
+        _refuse_hidden("env", "a mapping from str to str, such as {'OMP_NUM_THREADS': '1'}")
+    _check_secrets(given["secrets"], env or {})
 
 
-def _all_text(env: Mapping[Any, Any]) -> bool:
-    return all(isinstance(part, str) for pair in env.items() for part in pair)
+def _check_secrets(secrets: Any, env: Mapping[str, str]) -> None:  # noqa: ANN401 - the caller's
+    if secrets is None:
+        return
+    if not _is_text_to_text(secrets):
+        _refuse_hidden("secrets", "a mapping such as {'DSN': 'arn:aws:secretsmanager:...'}")
+    references: Mapping[str, str] = secrets
+    for name, reference in references.items():
+        if not is_variable(name) or name in env:
+            msg = (
+                f"secrets can't be put into the environment variable {name!r}; give it a name that "
+                "env= doesn't have, of letters, digits and underscores, and none that steers "
+                "Python or AWS's tools"
+            )
+            raise ConfigurationError(msg)
+        if not is_reference(reference):
+            _refuse_hidden(
+                f"secrets[{name!r}]",
+                "where the value is kept, not the value: the ARN of a secret "
+                "(arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME), of a parameter "
+                "(arn:aws:ssm:REGION:ACCOUNT:parameter/NAME), or env:NAME, an environment variable "
+                "of the workers",
+            )
+
+
+def _is_text_to_text(given: object) -> bool:
+    if not isinstance(given, Mapping):
+        return False
+    mapping: Mapping[Any, Any] = given  # pyright: ignore[reportUnknownVariableType] # the caller's
+    return all(isinstance(part, str) for pair in mapping.items() for part in pair)
 
 
 def _is_positive(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return 0 < value < float("inf")
+
+
+def _refuse_hidden(name: str, wanted: str) -> None:
+    """Refuse what may be secret: its value isn't shown."""
+    msg = f"{name} makes no sense; give {wanted}"
+    raise ConfigurationError(msg)
 
 
 def _refuse(name: str, value: object, wanted: str) -> None:

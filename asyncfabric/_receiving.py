@@ -39,8 +39,8 @@ class Launched:
     launched: float
     each: float
     """Seconds a call was reckoned at."""
-    copy: bool = False
-    """Its calls were at another worker already."""
+    copy_of: int | None = None
+    """The invocation that has its calls already, for a copy."""
     sent: bool = False
     recalled: bool = False
 
@@ -107,14 +107,14 @@ class Receiving(ABC):
             self.pump_soon()  # all was answered before, and now the worker has room again
             return
         run = flight.run
-        answered = len(outcome.positions) + len(outcome.failures)
+        answered = outcome.answered
         self.cold += outcome.cold and outcome.final
         if self.observers and answered:
             self._tell(CallsAnswered.of(outcome, run.plan.job, worker))
         if outcome.lacks:
             self._take_back(outcome.flight, flight, None)
         elif answered and not run.over:
-            self._admission.answered(len(outcome.positions))
+            self._admission.answered(answered - len(outcome.failures))
             queue = max(0.0, self.now() - flight.launched - outcome.busy)
             run.fan_out.ran(
                 outcome.flight,
@@ -122,6 +122,7 @@ class Receiving(ABC):
                 outcome.busy,
                 size,
                 self.now(),
+                stored=outcome.phases.store if run.plan.keeps else 0.0,
                 longest=max(outcome.run, default=0.0) if run.plan.is_async else None,
                 cold=outcome.cold,
                 final=outcome.final,
@@ -131,10 +132,10 @@ class Receiving(ABC):
             if kinds is None:
                 run.answered(outcome, bodies, worker, queue)
             elif is_heavy(outcome):
-                run.fan_out.answered(outcome.flight, outcome.positions)
+                run.fan_out.answered(outcome.flight, [*outcome.positions, *outcome.elsewhere])
                 self.later(self._decode_aside(flight, outcome, worker, queue))
             else:
-                values, bad = decode_outcome(outcome)
+                values, bad = decode_outcome(outcome, run.plan)
                 run.answered(outcome, values, worker, queue, bad)
         self._land(outcome.flight, flight, flight.left if outcome.final else answered)
         self._room_came_free(run)
@@ -144,13 +145,15 @@ class Receiving(ABC):
     ) -> None:
         # Meanwhile the invocation has landed, and its run may have ended: that is looked at there.
         try:
-            values, bad = await asyncio.to_thread(decode_outcome, outcome)
+            values, bad = await asyncio.to_thread(decode_outcome, outcome, flight.run.plan)
         except Exception as error:  # noqa: BLE001 - out of memory, say: its calls would never end
             flight.run.finish(error)
             return
         flight.run.answered(outcome, values, worker, queue, bad)
         self._admission.wake(flight.run)
         self.pump_soon()
+        if self._landing is not None:
+            self._landing.set()  # whoever waits until nothing is left has to look again
 
     def on_returned(
         self,
@@ -299,10 +302,15 @@ class Receiving(ABC):
                 self._landing.set()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine beside the pump, until the dispatcher is closed at the latest."""
+        """Run a coroutine beside the pump; closing the dispatcher waits for it."""
+        _ = self.task(work)
+
+    def task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine as `later` does; return its task."""
         task = asyncio.ensure_future(work)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        return task
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from asyncfabric_runtime import Plan
+from asyncfabric_runtime._failure import STORE
 
 from ._call import Answered, Attempt
 from ._exceptions import WorkerCrashed
@@ -18,62 +19,20 @@ from ._failures import annotate, exception_for
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
-    from random import Random
+    from collections.abc import Callable, Mapping
 
     from asyncfabric_runtime import Outcome
 
+    from ._around import Delivery, Home
     from ._sources import Source
-    from .scheduling import Batch, Block, Budget, FanOut
+    from .jobs._driving import Driving, ReadBack
+    from .scheduling import Batch, Block, FanOut
 
 
 _NO_PLAN = Plan(job="", function="")
 _NONE_BAD: Mapping[int, Exception] = {}
 _EARLY = 1e-3
 """Seconds that a loop's timers may ring too soon: asyncio by a clock's tick, uvloop by rounding."""
-
-
-class Delivery(Protocol):
-    """Where settled calls go."""
-
-    def deliver(self, blocks: list[Block]) -> None:
-        """Take calls that settled."""
-        ...
-
-    def forget(self, index: int) -> None:
-        """Know that a call was cancelled, so that it will not settle."""
-        ...
-
-    def end(self, error: BaseException | None) -> None:
-        """Know that no more calls settle: because of an error, or because all have."""
-        ...
-
-
-class Pump(Protocol):
-    """What a run needs of the dispatcher that serves it; see `Dispatcher`."""
-
-    loop: asyncio.AbstractEventLoop
-    random: Random
-    budget: Budget
-    now: Callable[[], float]
-
-    def expect(self, run: Run) -> None: ...
-    def join(self, run: Run) -> None: ...
-    def leave(self, run: Run) -> None: ...
-    def wake(self, run: Run) -> None: ...
-    def serve(self, run: Run) -> None: ...
-    def recall(self, run: Run, flights: list[int]) -> None: ...
-    def cancel(self, flight: int, position: int | None) -> None: ...
-    def copy(self, run: Run) -> None: ...
-    def later(self, work: Coroutine[Any, Any, None]) -> None: ...
-
-
-class Home(Protocol):
-    """What a run needs of the Fabric that it belongs to; see `Core`."""
-
-    def bind(self) -> Pump:
-        """Return the dispatcher, or raise `RuntimeError` if the Fabric can't be used."""
-        ...
 
 
 class Run:
@@ -87,6 +46,7 @@ class Run:
         prepare: makes the plan and joins the dispatcher; None once that is done.
         weight: its share among the runs of the dispatcher.
         history: attempts that failed and were repeated, by call.
+        driving: of a durable job: what makes its results lasting; None for other fan-outs.
     """
 
     def __init__(
@@ -105,6 +65,7 @@ class Run:
         self.delivery = delivery
         self.history: dict[int, list[Attempt]] = {}
         self.over = False
+        self.driving: Driving | None = None
         self.dispatcher = home.bind()
         self.loop = self.dispatcher.loop
         fan_out.budget = self.dispatcher.budget
@@ -130,6 +91,8 @@ class Run:
         """Return the next invocation's calls, and whether more inputs can be had at once."""
         fan_out = self.fan_out
         more = False
+        if self.driving is not None and self.driving.busy:
+            return None, False  # whoever reads wakes this run
         if self._source is not None and not self.over:
             wanted = fan_out.demand(invocations)
             if wanted:
@@ -137,6 +100,15 @@ class Run:
         if self.over:
             return None, False
         batch = fan_out.take(self.dispatcher.now(), most)
+        while batch is not None and self.driving is not None:
+            done, batch = self.driving.sift(batch)
+            if done is None:
+                break
+            flight = self.driving.next_flight()
+            fan_out.found(flight, done)
+            self.driving.read(flight, range(len(done.inputs)))
+            if batch is None and not self.driving.busy:
+                batch = fan_out.take(self.dispatcher.now(), most)
         if fan_out.has_delayed:
             self.set_alarm()
         if batch is None:
@@ -209,7 +181,8 @@ class Run:
     ) -> None:
         """Settle what an outcome answers.
 
-        `values` are its decoded values, and `bad`, by position, says what could not be decoded.
+        What lies elsewhere is read first. `values` are its decoded values, and `bad`, by position,
+        says what could not be decoded.
         """
         if self.over:
             return
@@ -231,12 +204,35 @@ class Run:
             if blocks := fan_out.succeeded(flight, positions, values, record):
                 self.delivery.deliver(blocks)
         for position, failure in outcome.failures.items():
-            self.failed(outcome.flight, position, exception_for(failure), record=record)
+            again = failure.kind == STORE
+            told = exception_for(failure, as_data=self.plan.data_results)
+            self.failed(outcome.flight, position, told, retryable=again, record=record)
+        if outcome.elsewhere and self.driving is not None:
+            fan_out.answered(outcome.flight, outcome.elsewhere)
+            self.driving.read(outcome.flight, outcome.elsewhere, fresh=True)
         if fan_out.copied:
             self.let_losers_go()
         self.set_alarm()
         if fan_out.done:
             self.check()
+
+    def read_back(self, flight: int, found: list[ReadBack]) -> None:
+        """Settle calls by what they have come to in the store."""
+        if self.over:
+            return
+        fan_out = self.fan_out
+        for position, value, error in found:
+            if error is None:
+                blocks = fan_out.succeeded(flight, (position,), [value], None)
+            else:
+                blocks = fan_out.failed_for_good(flight, position, error)
+            if blocks:
+                self.delivery.deliver(blocks)
+        if fan_out.copied:
+            self.let_losers_go()
+        self.set_alarm()
+        self.wake()
+        self.check()
 
     def _by_index(self, flight: int, logs: Mapping[int, str]) -> dict[int, str]:
         index_of = self.fan_out.flights.index_of
@@ -261,7 +257,7 @@ class Run:
             return
         index, value, number = known
         where = record.worker if record is not None else worker
-        annotate(error, self.plan.job, index, value, number, where)
+        annotate(error, self.plan, index, value, number, where)
         blocks = fan_out.failed(
             flight,
             position,
@@ -301,7 +297,10 @@ class Run:
         """End the run if nothing is left to be done."""
         if not self.over and self.fan_out.done:
             self._source = None  # read to its end
-            self.finish(self._input_error)
+            if self.driving is None:
+                self.finish(self._input_error)
+            else:
+                self.driving.conclude()
 
     def finish(self, error: BaseException | None) -> None:
         """End the run: recall what is in flight, tell the delivery."""
@@ -309,6 +308,8 @@ class Run:
             return
         self.over = True
         self.keep = None
+        if self.driving is not None:
+            self.driving.stop()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -356,6 +357,8 @@ class Run:
         self.keep = home
         ready = self.fan_out.revive(undelivered)
         self.over = False
+        if self.driving is not None:
+            self.driving.begin()
         if self.prepare is None:
             self.dispatcher.join(self)
         else:

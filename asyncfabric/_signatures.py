@@ -31,6 +31,8 @@ class _Common(TypedDict, total=False):
     seed: int | None
     buffersize: int | None
     chunksize: int | Literal["auto"]
+    job: str | None
+    version: str | None
 
 
 class Values(_Common, total=False):

@@ -180,7 +180,8 @@ print(json.dumps(sorted(set(sys.modules) - before)))
         ("import asyncfabric_runtime", {"asyncio", "anyio", "cloudpickle", "obstore", "numpy"}),
         (
             "import asyncfabric",
-            {"aiobotocore", "botocore", "numpy", "obstore", "redis", "rich", "uvloop"},
+            {"aiobotocore", "botocore", "numpy", "obstore", "redis", "rich", "uvloop"}
+            | {"asyncfabric.jobs", "asyncfabric.testing", "json", "zipfile"},
         ),
     ],
 )

@@ -34,26 +34,32 @@ from .transport._protocol import Reply, Unanswered
 
 _SHOWN = 300
 """Characters that are shown of a body that makes no sense."""
-_OK, _FORBIDDEN, _NOT_FOUND, _TOO_SLOW, _TOO_LARGE, _TOO_MANY = 200, 403, 404, 408, 413, 429
+_OK, _TAKEN, _FORBIDDEN, _NOT_FOUND = 200, 202, 403, 404
+_TOO_SLOW, _TOO_LARGE, _TOO_MANY = 408, 413, 429
 _SERVER_ERRORS = range(500, 600)
 _AGAIN = "it is tried again where that is safe; if it lasts, see https://health.aws.amazon.com"
 
 
 def diagnose(
-    reply: Reply | Unanswered, *, function: str, region: str, endpoint: str
+    reply: Reply | Unanswered, *, function: str, region: str, endpoint: str, event: bool = False
 ) -> Fault | None:
     """Tell what went wrong with an invocation; None for a good reply.
 
-    A reply is good with status 200, without X-Amz-Function-Error, and a JSON string or object.
+    A reply is good with status 200, without X-Amz-Function-Error, and a JSON string or object; that
+    to an event, with status 202.
 
     Args:
         reply: what the transport gave.
         function: the name that was invoked.
         region: where.
         endpoint: by which URL.
+        event: it was left to Lambda, which only says whether it has taken it.
     """
+    if event and isinstance(reply, Reply) and reply.status == _TAKEN:
+        return None
     if (
-        isinstance(reply, Reply)
+        not event
+        and isinstance(reply, Reply)
         and reply.status == _OK
         and "x-amz-function-error" not in reply.headers
         and _is_answer(reply.body)
@@ -87,7 +93,9 @@ class _Diagnosis:
         body = _parsed(reply.body)
         self._body = body or {}
         self.code = _code(reply, self._body)
-        self.text = str(self._body.get("message") or self._body.get("Message") or "")
+        text = str(self._body.get("message") or self._body.get("Message") or "")
+        # What follows the first line is the request as AWS understood it, a session's token too.
+        self.text = text.partition("\n")[0]
         # Lambda sends its header with every answer; emulators at least the code.
         self._is_lambda = bool(self.code) or "x-amzn-requestid" in reply.headers
 
@@ -188,7 +196,7 @@ class _Diagnosis:
         for value in (self._reply.headers.get("retry-after"), self._body.get("retryAfterSeconds")):
             try:
                 seconds = float(value) if value is not None else math.nan
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue  # a date, which Lambda doesn't send
             if math.isfinite(seconds) and seconds >= 0:
                 return seconds

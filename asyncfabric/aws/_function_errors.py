@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _TIMED_OUT = re.compile(r"Task timed out after ([\d.]+) seconds")
 _EXIT = re.compile(r"exit status \d+|signal: [\w ]+")
 # The line REPORT, as text or as JSON.
-_SIZE = re.compile(r'Memory Size: (\d+) MB|"memorySizeMB": ?(\d+)')
-_USED = re.compile(r'Max Memory Used: (\d+) MB|"maxMemoryUsedMB": ?(\d+)')
+_SIZE = re.compile(r'Memory Size: (\d{1,9}) MB|"memorySizeMB": ?(\d{1,9})')
+_USED = re.compile(r'Max Memory Used: (\d{1,9}) MB|"maxMemoryUsedMB": ?(\d{1,9})')
 _START_FAILURES = frozenset(
     {
         "Extension.Crash",
@@ -79,7 +79,7 @@ def _account(reply: Reply) -> _Account:
     log = log_tail(reply.headers)
     try:
         body: Any = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = bytes(reply.body[:1000]).decode("utf-8", "replace")
     if not isinstance(body, dict):
         return _Account("", str(body), "", log)

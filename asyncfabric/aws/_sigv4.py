@@ -51,7 +51,7 @@ class Signer:
         self._scope: str = ""
         self._inner_key = b""
         self._inner = self._outer = hashlib.sha256()
-        self._prepared: dict[tuple[str, bool], _Prepared] = {}
+        self._prepared: dict[tuple[str, bool, bool], _Prepared] = {}
 
     def head(
         self,
@@ -62,6 +62,7 @@ class Signer:
         tail: bool,
         credentials: Credentials,
         now: float,
+        event: bool = False,
     ) -> bytes:
         """Return the head of a signed request, with the empty line that ends it.
 
@@ -72,12 +73,14 @@ class Signer:
             tail: ask for the last 4 KB of the function's log.
             credentials: whose request it is.
             now: seconds of the epoch.
+            event: leave it to Lambda, which answers as soon as it has taken it.
         """
         if int(now) != self._second or credentials is not self._credentials:
             self._begin(int(now), credentials)
-        prepared = self._prepared.get((function, tail))
+        kind = (function, tail, event)
+        prepared = self._prepared.get(kind)
         if prepared is None:
-            prepared = self._prepared[function, tail] = self._prepare(function, tail, credentials)
+            prepared = self._prepared[kind] = self._prepare(*kind, credentials)
         canonical = prepared.canonical.copy()
         canonical.update(digest.encode())
         inner = self._inner.copy()
@@ -105,12 +108,18 @@ class Signer:
         self._inner = hashlib.sha256(self._inner_key)
         self._inner.update(f"AWS4-HMAC-SHA256\n{self._stamp}\n{scope}\n".encode())
 
-    def _prepare(self, function: str, tail: bool, credentials: Credentials) -> _Prepared:  # noqa: FBT001
+    def _prepare(
+        self,
+        function: str,
+        tail: bool,  # noqa: FBT001
+        event: bool,  # noqa: FBT001
+        credentials: Credentials,
+    ) -> _Prepared:
         path = f"{self._path}{quote(function, safe='-._~')}/invocations"
         headers = {  # those that are signed, in alphabetical order
             "host": self._host,
             "x-amz-date": self._stamp,
-            "x-amz-invocation-type": "RequestResponse",
+            "x-amz-invocation-type": "Event" if event else "RequestResponse",
         }
         if tail:
             headers["x-amz-log-type"] = "Tail"

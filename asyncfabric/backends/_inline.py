@@ -58,7 +58,7 @@ class InlineBackend:
     def room(self, plan: Plan) -> int:
         """Return room for one plain invocation beside many of coroutine functions."""
         running = [invocation.plan for invocation, _ in self._running.values()]
-        if running and running[0].env != plan.env:
+        if running and running[0].surroundings != plan.surroundings:
             return 0  # there is one environment for all that runs at a time
         alike = sum(each.is_async == plan.is_async for each in running)
         return max(0, (_TASKS if plan.is_async else 1) - alike)

@@ -195,3 +195,24 @@ class Backend(Protocol):
     async def aclose(self) -> None:
         """Stop the workers and wait until they are gone."""
         ...
+
+
+@runtime_checkable
+class Leaves(Protocol):
+    """A backend that calls can be left to: it runs them, whether anybody waits or not."""
+
+    async def equip(self, plan: Plan, code: dict[str, bytes]) -> None:
+        """See that workers will find the code of invocations that are left: nobody will be asked.
+
+        Raises `StorageError`.
+        """
+        ...
+
+    async def leave(self, envelope: Envelope, *, again: bool) -> None:
+        """Return when it has taken an invocation of a durable job, which commits its results.
+
+        Where that is uncertain, it is given once more if its calls may run `again`.
+
+        Raises what an invocation may end with.
+        """
+        ...

@@ -1,4 +1,4 @@
-"""The command `asyncfabric`: deploy, doctor, destroy, dev."""
+"""The command `asyncfabric`: deploy, doctor, destroy, dev, jobs, gc."""
 
 from ._main import main as main
 

@@ -34,6 +34,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--driver-policy", metavar="FILE", help="write the policy for drivers; - prints it"
     )
+    parser.add_argument(
+        "--worker-policy", metavar="FILE", help="write the policy of the workers' role; - prints it"
+    )
     workers = parser.add_argument_group("workers")
     workers.add_argument(
         "--memory", metavar="MB", type=int, action="append", help="128 to 10240; repeatable: a "
@@ -52,6 +55,11 @@ def add_parser(commands: Commands) -> None:
     )  # fmt: skip
     packages.add_argument("--layer", metavar="ARN", action="append", default=[], help="repeatable")
     packages.add_argument("--image", metavar="URI", help="a container image instead of a zip")
+    packages.add_argument(
+        "--serve", metavar="MODULE[:FUNCTION]", action="append", default=[],
+        help="repeatable: the workers run functions of these modules only, which go along, and "
+        "take no code from drivers, which need code='deployed'",
+    )  # fmt: skip
     account = parser.add_argument_group("account")
     account.add_argument("--bucket", help="default: asyncfabric-ACCOUNT-REGION, which is made")
     account.add_argument("--role-arn", metavar="ARN", help="the workers' role; default: made")
@@ -91,6 +99,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         requirements=tuple(options.requirements),
         layers=tuple(options.layer),
         image=options.image,
+        serve=tuple(options.serve),
     )
 
 
@@ -113,15 +122,15 @@ def _write_files(options: argparse.Namespace, settings: Settings) -> int:
     from asyncfabric.aws.deploy._package import build_package
     from asyncfabric.aws.deploy._template import template
 
-    for option in ("dry_run", "json", "driver_policy"):
+    for option in ("dry_run", "json", "driver_policy", "worker_policy"):
         if getattr(options, option):
             msg = (
-                "--template and --package only write files (a template holds the driver's policy); "
+                "--template and --package only write files (a template holds both policies); "
                 f"give them without --{option.replace('_', '-')}"
             )
             raise ConfigurationError(msg)
     if options.package:
-        archive = build_package(Path(options.package), settings.target)
+        archive = build_package(Path(options.package), settings.target, settings.serve)
         complain(f"{options.package}: {archive.size / 1e6:.1f} MB, SHA-256 {archive.sha256}")
     if options.template:
         _write(options.template, template(settings))
@@ -130,7 +139,7 @@ def _write_files(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _deploy(options: argparse.Namespace, settings: Settings) -> int:
     from asyncfabric.aws.deploy._plan import make_plan, urls
-    from asyncfabric.aws.deploy._policies import driver_policy
+    from asyncfabric.aws.deploy._policies import driver_policy, worker_policy
     from asyncfabric.aws.deploy._steps import carry_out
 
     with tempfile.TemporaryDirectory(prefix="asyncfabric-deploy-") as scratch:
@@ -140,9 +149,12 @@ async def _deploy(options: argparse.Namespace, settings: Settings) -> int:
                 what = ", ".join(settings.requirements)
                 complain(f"installing {what} for {settings.target.runtime} on {settings.arch} ...")
             plan = await make_plan(cloud, settings, Path(scratch))
-            if options.driver_policy:
-                text = json.dumps(driver_policy(plan.place), indent=2) + "\n"
-                _write(options.driver_policy, text)
+            for path, policy in (
+                (options.driver_policy, driver_policy(plan.place)),
+                (options.worker_policy, worker_policy(plan.place)),
+            ):
+                if path:
+                    _write(path, json.dumps(policy, indent=2) + "\n")
             _warn_of_versions(plan)
             if not options.dry_run:
                 await carry_out(plan.steps, (lambda _: None) if options.json else say, warn)

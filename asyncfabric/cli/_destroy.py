@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from typing import TYPE_CHECKING
 
+from ._ask import agreed
 from ._options import Commands, add_command, cloud_of
-from ._say import complain, say, warn
+from ._say import say, warn
 
 if TYPE_CHECKING:
     import argparse
@@ -63,24 +62,10 @@ async def _destroy(options: argparse.Namespace) -> int:
                 say(step)
         if options.dry_run:
             return 0
-        if not options.yes and not _agreed(cloud.account, cloud.region):
+        if not options.yes and not agreed(
+            f"delete these in account {cloud.account}, {cloud.region}?"
+        ):
             say("nothing was deleted")
             return 1
         await carry_out(steps, say, warn)
     return 0
-
-
-def _agreed(account: str, region: str) -> bool:
-    if not sys.stdin.isatty():
-        complain("nobody can be asked here; give --yes")
-        return False
-    # While asyncio runs it only takes note of Ctrl-C, and nobody would look at that note here.
-    taking_note = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        answer = input(f"delete these in account {account}, {region}? [y/N] ")
-    except EOFError:  # Ctrl-D
-        say()
-        return False
-    finally:
-        signal.signal(signal.SIGINT, taking_note)
-    return answer.strip().lower() == "y"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from asyncfabric._exceptions import FabricError
 
-from . import _deploy, _destroy, _dev, _doctor
+from . import _deploy, _destroy, _dev, _doctor, _jobs
 from ._say import complain
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _doctor.add_parser(commands)
     _destroy.add_parser(commands)
     _dev.add_parser(commands)
+    _jobs.add_parser(commands)
     return parser
 
 

@@ -57,7 +57,8 @@ class CallsAnswered:
     @classmethod
     def of(cls, outcome: Outcome, job: str, worker: str) -> Self:
         """Return the event that an outcome is."""
-        finished, failed = len(outcome.positions), len(outcome.failures)
+        failed = len(outcome.failures)
+        finished = outcome.answered - failed
         return cls(job, outcome.flight, finished, failed, worker, outcome.busy, outcome.cold)
 
 

@@ -177,12 +177,34 @@ class FanOut(UnderWay):
             self.repeated += 1
             self._queue.delay(now + retry.delay(attempt, chance), again)
             return []
+        return self._settle_failed(index, value, error, record)
+
+    def failed_for_good(self, flight: int, position: int, error: BaseException) -> list[Block]:
+        """Settle a call with its error, whatever other attempts come to."""
+        if (entry := self.flights.get(flight)) is None or not entry.holds(position):
+            return []
+        index, value, _ = entry.batch.call(position)
+        entry.close(position)
+        self._landed(flight, entry, 1)
+        if self._copies:
+            self._outrun(index, flight)
+        return self._settle_failed(index, value, error, None)
+
+    def _settle_failed(
+        self, index: int, value: object, error: BaseException, record: object
+    ) -> list[Block]:
         self.failed_calls += 1
         self._failures[index] = (value, error)
         if self.fail_fast:
             at = index if self.ordered else 0
             self._halted_at = at if self._halted_at is None else min(at, self._halted_at)
         return self._order.add(Block(index, (value,), [], error, record, 0))
+
+    def mended(self, index: int) -> None:
+        """Know that a call which was settled with an error has a value after all."""
+        if self._failures.pop(index, None) is not None:
+            self.failed_calls -= 1
+            self.finished += 1
 
     def returned(
         self,

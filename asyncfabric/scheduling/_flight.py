@@ -48,8 +48,8 @@ class Flight:
 
     # For most invocations these never change.
     begun = False
-    busy = 0.0
-    size = 0.0
+    busy: float = 0.0
+    size: float = 0.0
     state = FRESH
     copied = 0
     mark: tuple[int, float, float] | None = None
@@ -59,11 +59,12 @@ class Flight:
         self, batch: Batch, now: float = 0.0, *, cold: bool = False, copy: bool = False
     ) -> None:
         self.batch = batch
-        self.left = len(batch.inputs)
-        self.launched = self.since = now
+        self.left: int = len(batch.inputs)
+        self.launched: float = now
+        self.since: float = now
         self.cold = cold
         self.copy = copy
-        self.heard = now, 0.0
+        self.heard: tuple[float, float] = now, 0.0
         self._states = bytearray(_EACH_OPEN * self.left)
 
     def holds(self, position: int) -> bool:
@@ -151,7 +152,36 @@ class Flight:
 
 
 class Flights(dict[int, Flight]):
-    """The invocations of a fan-out that are on their way, by number."""
+    """The invocations of a fan-out that are on their way, by number.
+
+    Which of them have a call is listed from the first time on that it is asked for: who cancels
+    one of thousands may cancel them all. What has ended since the launch is never listed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._carriers: dict[int, list[int]] = {}
+        self._unlisted: dict[int, None] | None = None
+
+    def __setitem__(self, flight: int, entry: Flight) -> None:
+        super().__setitem__(flight, entry)
+        if self._unlisted is not None:
+            self._unlisted[flight] = None
+
+    def __delitem__(self, flight: int) -> None:
+        if self._unlisted is not None and self._unlisted.pop(flight, self) is self:
+            for index in self[flight].batch.indices:
+                carriers = self._carriers[index]
+                carriers.remove(flight)
+                if not carriers:
+                    del self._carriers[index]
+        super().__delitem__(flight)
+
+    def clear(self) -> None:
+        """Forget all."""
+        super().clear()
+        self._carriers.clear()
+        self._unlisted = None
 
     def call_at(self, flight: int, position: int) -> tuple[int, Any, int] | None:
         """Return index, input and attempt number of a call that is not settled, or None."""
@@ -172,8 +202,14 @@ class Flights(dict[int, Flight]):
 
     def find(self, index: int) -> tuple[int, int] | None:
         """Return the invocation and the place there of a call by its index, or None."""
-        for flight, entry in self.items():
-            position = entry.place_of(index)
+        if self._unlisted is None:
+            self._unlisted = dict.fromkeys(self)
+        for flight in self._unlisted:
+            for each in self[flight].batch.indices:
+                self._carriers.setdefault(each, []).append(flight)
+        self._unlisted.clear()
+        for flight in self._carriers.get(index, ()):
+            position = self[flight].place_of(index)
             if position is not None:
                 return flight, position
         return None

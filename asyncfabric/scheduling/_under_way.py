@@ -100,6 +100,15 @@ class UnderWay(Intake):
         if self._late is not None:
             self._late.launched(flight, entry)
 
+    def found(self, flight: int, batch: Batch) -> None:
+        """Know that calls need no worker: their results are there, and are being fetched.
+
+        `flight` is a number that was never used before.
+        """
+        self.flights[flight] = entry = Flight(batch)
+        entry.answer(range(entry.left))
+        self.in_flight += entry.left
+
     def sent(self, flight: int, calls: int, size: int) -> None:
         """Learn how many bytes the inputs of an invocation have."""
         self.pace.sent(calls, size)
@@ -130,6 +139,7 @@ class UnderWay(Intake):
         result_bytes: int,
         now: float = 0.0,
         *,
+        stored: float = 0.0,
         longest: float | None = None,
         cold: bool = False,
         final: bool = True,
@@ -142,11 +152,13 @@ class UnderWay(Intake):
             busy: seconds that they kept the worker busy.
             result_bytes: size of the answers.
             now: the time, in seconds of the caller's clock.
+            stored: how many of those seconds it waited for the store, which takes many results in
+                the time of one: that is no reason to send fewer calls together.
             longest: for calls that run at the same time, what the longest took.
             cold: it was the worker's first invocation.
             final: the invocation is over.
         """
-        self.pace.ran(calls, busy, result_bytes)
+        self.pace.ran(calls, max(0.0, busy - stored), result_bytes)
         if self._late is not None and (entry := self.flights.get(flight)) is not None:
             self._late.ran(entry, calls, busy, longest, now)
             if final or entry.left <= calls:

@@ -193,7 +193,7 @@ def is_coroutine_function(function: Any) -> bool:  # noqa: ANN401 - anything cal
 
 def _watches(function: object, seen: set[int]) -> list[_Watch] | None:
     """Return what tells whether a function is still the same; None if nothing cheap does."""
-    if id(function) in seen or _by_reference(function):
+    if id(function) in seen or travels_by_name(function):
         return []
     seen.add(id(function))
     if not isinstance(function, FunctionType):
@@ -250,7 +250,7 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _by_reference(part: object) -> bool:
+def travels_by_name(part: object) -> bool:
     """Tell whether a function or class travels by its name, as cloudpickle decides it."""
     if not isinstance(part, FunctionType | BuiltinFunctionType | type):
         return False

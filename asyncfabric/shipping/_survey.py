@@ -106,6 +106,12 @@ def survey(
     return _Survey(tuple(include), tuple(exclude)).of(functions)
 
 
+def survey_modules(names: Sequence[str]) -> Survey:
+    """Find out what modules need, by their names, as `survey` does for functions."""
+    roots = [Import(name, (), "always") for name in names]
+    return _Survey((), ()).of_imports(roots, "what is served")
+
+
 def is_current(found: Survey, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
     """Tell whether the files that a survey found are unchanged, and none was added."""
     patterns = tuple(include), tuple(exclude)
@@ -146,8 +152,11 @@ class _Survey:
     def of(self, functions: Sequence[Callable[..., Any]]) -> Survey:
         found = references(functions, self._places)
         roots = [*(Import(name, (), "always") for name in found.modules), *found.imports]
+        return self.of_imports(roots, "the function")
+
+    def of_imports(self, roots: Sequence[Import], because: str) -> Survey:
         self._rules_of(_main_root())
-        self._take_in(roots, "the function")
+        self._take_in(roots, because)
         while True:
             add_included(self._selection, self._rules)
             unread = [name for name in self._selection.files if name not in self._read]

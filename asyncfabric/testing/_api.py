@@ -133,8 +133,7 @@ class InvokeApi:
         if kind == "DryRun":
             return self._reply(request_id, 204, b"", {})
         if kind == "Event":
-            self._front.spawn(self._event(function, invocation))
-            if fault.duplicate:
+            for _ in range(0 if fault.dropped else 2 if fault.duplicate else 1):
                 self._front.spawn(self._event(function, invocation))
             return self._reply(request_id, 202, b"", {"X-Amzn-Trace-Id": trace})
         reason = self._admission.enter(function, self._loop.time())
@@ -221,12 +220,20 @@ class InvokeApi:
         while self._admission.enter(function, self._loop.time()) is not None:
             if self._loop.time() > until:
                 return None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            try:
+                # Lambda's own queue needs seconds to see that there is room; tests needn't.
+                await asyncio.wait_for(self._room(), pause)
+            except TimeoutError:
+                pause = min(2 * pause, _LONGEST_PAUSE)
         try:
             return await function.run(invocation)
         finally:
             self._admission.leave(function)
+
+    async def _room(self) -> None:
+        """Wait until fewer invocations run than now."""
+        running = self._tally.counters.running
+        await self._tally.until(lambda counters: counters.running < running)
 
     def _refuse(self, request_id: str, refusal: Refusal) -> Response:
         if refusal.status == 429:  # noqa: PLR2004

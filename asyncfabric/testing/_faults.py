@@ -29,6 +29,7 @@ class Fault:
         duplicate: the function runs twice; the answer is that of the first run.
         slow_reply: seconds between the function's end and the answer.
         lost_reply: the function runs, then the connection is reset instead of an answer.
+        dropped: an `Event` is taken, and the function never runs.
     """
 
     delay: float = 0.0
@@ -40,6 +41,7 @@ class Fault:
     duplicate: bool = False
     slow_reply: float = 0.0
     lost_reply: bool = False
+    dropped: bool = False
 
     @classmethod
     def throttle(
@@ -62,7 +64,8 @@ class Faults:
 
     What befalls a request depends on the seed and on its number alone: requests are numbered from
     1 in the order of their arrival. Shares are between 0 and 1 and add up: a request has one of
-    429, 5xx, reset, lost reply and duplicate, or none. Delays are independent of those.
+    429, 5xx, reset, lost reply, duplicate and dropped event, or none. Delays are independent of
+    those.
 
     >>> plan = Faults(seed=7, throttled=0.05, lost=0.01)
     >>> plan(3) == plan(3)
@@ -75,6 +78,7 @@ class Faults:
         reset: share of connections that are reset before the request is read.
         lost: share of replies that are lost: the function runs, the connection is reset.
         duplicated: share of requests for which the function runs twice.
+        dropped: share of `Event` requests that are taken, and for which the function never runs.
         delay: mean of the added latency before a request is looked at, in seconds; exponential.
         slow: share of replies that come late, by `slow_seconds`.
 
@@ -88,23 +92,35 @@ class Faults:
     reset: float = 0.0
     lost: float = 0.0
     duplicated: float = 0.0
+    dropped: float = 0.0
     delay: float = 0.0
     slow: float = 0.0
     slow_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        shares = (self.throttled, self.errors, self.reset, self.lost, self.duplicated, self.slow)
-        if min(*shares, self.delay, self.slow_seconds) < 0 or sum(shares[:-1]) > 1 or self.slow > 1:
+        shares, others = self._shares(), (self.slow, self.delay, self.slow_seconds)
+        if min(*shares, *others) < 0 or sum(shares) > 1 or self.slow > 1:
             raise ConfigurationError(
                 f"{self} makes no sense; shares are not negative and add up to 1 at most"
             )
+
+    def _shares(self) -> tuple[float, ...]:
+        """Return the shares in the order of `_KINDS`."""
+        return (
+            self.throttled,
+            self.errors,
+            self.reset,
+            self.lost,
+            self.duplicated,
+            self.dropped,
+        )
 
     def __call__(self, number: int) -> Fault | None:
         """Return what befalls the request of that number; None for nothing."""
         chance = Random(f"{self.seed}:{number}")  # noqa: S311 - reproducible, not secret
         delay = chance.expovariate(1 / self.delay) if self.delay else 0.0
         slow = self.slow_seconds if chance.random() < self.slow else 0.0
-        shares = (self.throttled, self.errors, self.reset, self.lost, self.duplicated)
+        shares = self._shares()
         rest = max(0.0, 1.0 - sum(shares))
         (kind,) = chance.choices(tuple(_KINDS), (*shares, rest))
         if kind == "errors":
@@ -122,6 +138,7 @@ _KINDS = {
     "reset": Fault(reset=True),
     "lost": Fault(lost_reply=True),
     "duplicated": Fault(duplicate=True),
+    "dropped": Fault(dropped=True),
     "none": Fault(),
 }
 _ERRORS = (

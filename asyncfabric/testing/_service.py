@@ -188,7 +188,9 @@ class Service:
             or not LEAST_MEMORY <= found.memory <= MOST_MEMORY
         ):
             return None
-        return FunctionSettings(handler=_HANDLER, memory=found.memory, timeout=self._timeout)
+        return FunctionSettings(
+            handler=_HANDLER, memory=found.memory, timeout=self._timeout, event_retries=0
+        )  # as `asyncfabric deploy` makes them
 
 
 async def _alone(coroutine: Coroutine[object, object, object]) -> None:

@@ -42,6 +42,8 @@ MAX_MEMBERS = 25_000
 """Files in an archive at most."""
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes of an archive at most, unpacked."""
+_PIECE = 1024 * 1024
+_METHODS = frozenset({0, 8})  # stored and deflated: every Python has these
 _HEX = frozenset("0123456789abcdef")
 _DIGEST_LENGTH = 64
 _UNPACKING = ".unpacking-"
@@ -278,8 +280,18 @@ def _check(expected: str, data: Buffer) -> None:
 
 def _extract(data: Buffer, directory: str) -> None:
     import io
+    import shutil
     import zipfile
+    import zlib
 
+    broken: tuple[type[Exception], ...] = (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    )
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -292,9 +304,10 @@ def _extract(data: Buffer, directory: str) -> None:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 mode = 0o755 if member.external_attr >> 16 & stat.S_IXUSR else 0o644
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-                with open(os.open(path, flags, mode), "wb") as file:
-                    file.write(archive.read(member))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+                with open(os.open(path, flags, mode), "wb") as file, archive.open(member) as packed:
+                    # In pieces: all at once, a member that lies about its size inflates to 2 GB.
+                    shutil.copyfileobj(packed, file, _PIECE)
+    except broken as error:
         raise ArchiveError(f"the archive of your packages is no zip file: {error}") from error
 
 
@@ -319,6 +332,10 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
             raise ArchiveError(f"the archive has a member that leads out of it: {name!r}")
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise ArchiveError(f"the archive has a member that is no file: {name!r}")
+        if member.compress_type not in _METHODS:
+            raise ArchiveError(
+                f"the archive has a member packed in a way that is not read here: {name!r}"
+            )
         if name in seen:
             raise ArchiveError(f"the archive has two members of the name {name!r}")
         seen.add(name)

@@ -15,7 +15,8 @@ from array import array
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
-from asyncfabric_storage import FabricError, ObjectNotFound, digest, object_key
+from asyncfabric_storage import FabricError, IntegrityError, ObjectNotFound, digest, object_key
+from asyncfabric_storage._errors import AccessDenied
 
 from ._alarm import Alarm
 from ._capture import Tee
@@ -24,7 +25,9 @@ from ._dependencies import install_dependencies
 from ._envelope import PYTHON, Envelope
 from ._failure import LOAD, describe
 from ._invocation import Invocation
+from ._named import served
 from ._outcome import Outcome
+from ._private import rejoin
 from ._process import Process
 from ._stores import open_shared_store, read_checked
 from ._values import Encoded
@@ -62,6 +65,7 @@ class LambdaWorker:
             "put it on the function (asyncfabric deploy --requirements ...), or, if it is your "
             "own, see that it is importable from where the driver runs"
         )
+        self._process.served = served()
         self._archives: Archives | None = None
         self._served = False
         self._equipped = False
@@ -73,6 +77,8 @@ class LambdaWorker:
             return _to_text(self._answer(*_frame_of(event), until))
         except WireError as error:
             return _refusal(str(error))
+        except IntegrityError as error:
+            return {**_refusal(str(error)), "integrity": False}
         except Exception as error:  # noqa: BLE001 - the driver is to know it, and the log
             traceback.print_exc()
             return _refusal(f"{type(error).__name__}: {error}")
@@ -88,18 +94,30 @@ class LambdaWorker:
         if kind == PING:
             self._process.invocations += 1
             return _pong(load_head(segments[0]), until, cold=cold)
+        private: list[memoryview] = []
         if kind == SPILLED:
+            private = segments[1:]
             kind, segments = self._process.wait_for(_fetch_frame(segments[0]))
         if kind != INVOKE:
             msg = f"a frame of kind {kind} is nothing that a function serves"
             raise WireError(msg)
         envelope = Envelope.from_segments(segments)
-        return self._to_frame(envelope, self._run(envelope, until))
+        if private:
+            rejoin(envelope, private[0])
+        outcome = self._run(envelope, until)
+        if envelope.plan.left:
+            from ._left import note_failures
+
+            self._process.wait_for(note_failures(envelope, outcome))
+            outcome = _nothing(envelope)
+        return self._to_frame(envelope, outcome)
 
     def _run(self, envelope: Envelope, until: float) -> Outcome:
         plan = envelope.plan
         started = perf_counter()
         try:
+            if self._process.served is not None:
+                self._process.served.check(plan)
             self._get_code(envelope)
         except _MissingCodeError as error:
             return _lacking(envelope, str(error))
@@ -156,7 +174,7 @@ class LambdaWorker:
         except Exception as error:  # noqa: BLE001 - it is the calls' failure
             message = f"the worker can't store results of {size:,} bytes: {error}"
             return _failed(envelope, error, message).to_frame()
-        return pack(SPILLED, (key, name, plan.store_url))
+        return pack(SPILLED, (key, name, plan.store_url, size))
 
 
 def _become_worker() -> None:
@@ -187,13 +205,18 @@ def _to_text(frame: list[Buffer]) -> str:
 
 
 def _failed(envelope: Envelope, error: Exception, message: str) -> Outcome:
-    failure = describe(error, LOAD, message=message)
+    as_text = envelope.plan.data_results
+    failure = describe(error, LOAD, message=message, as_text=as_text)
     failures = dict.fromkeys(range(len(envelope.indices)), failure)
     return Outcome(envelope.flight, (), Encoded(None, []), array("d"), failures, final=True)
 
 
+def _nothing(envelope: Envelope) -> Outcome:
+    return Outcome(envelope.flight, (), Encoded(None, []), array("d"), final=True)
+
+
 def _lacking(envelope: Envelope, name: str) -> Outcome:
-    outcome = Outcome(envelope.flight, (), Encoded(None, []), array("d"), final=True)
+    outcome = _nothing(envelope)
     outcome.lacks = [name]
     return outcome
 
@@ -205,7 +228,7 @@ class _MissingCodeError(Exception):
 async def _read_code(name: str, store_url: str | None) -> memoryview:
     try:
         return await _read(object_key(name), name, store_url)
-    except ObjectNotFound:
+    except (ObjectNotFound, AccessDenied):  # who may not list isn't told which of them it is
         raise _MissingCodeError(name) from None
 
 
@@ -213,13 +236,15 @@ async def _fetch_frame(head: Buffer) -> tuple[int, list[memoryview]]:
     place = load_place(head)
     try:
         return unpack(bytearray(await _read(*place)))
+    except IntegrityError:
+        raise
     except FabricError as error:
         msg = f"the worker can't read the envelope that was stored for it: {error}"
         raise WireError(msg) from error
 
 
-async def _read(key: str, name: str, store_url: str | None) -> memoryview:
-    return await read_checked(open_shared_store(store_url), key, name)
+async def _read(key: str, name: str, store_url: str | None, size: int | None = None) -> memoryview:
+    return await read_checked(open_shared_store(store_url), key, name, size)
 
 
 def _refusal(reason: str) -> dict[str, Any]:

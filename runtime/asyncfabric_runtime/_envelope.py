@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from ._claims import envelope_agrees, plan_agrees
 from ._values import Encoded
 from ._wire import INVOKE, WireError, dump_head, load_head, pack
 
@@ -37,6 +38,11 @@ _PLAN_FIELDS = (
     "inline",
     "code",
     "heartbeats",
+    "area",
+    "data_inputs",
+    "data_results",
+    "secrets",
+    "left",
 )
 
 
@@ -62,6 +68,11 @@ class Plan:
         code: small packed functions, by digest, where a driver can't know what its worker has.
         heartbeats: what stands before the names of heartbeats in the store, and how many seconds
             lie between them; None for none. See `_heartbeat`.
+        area: of a durable job: where its results are committed; None for other fan-outs.
+        data_inputs: functions come by name and inputs as data: the worker unpickles nothing.
+        data_results: results go back as data: the driver unpickles nothing.
+        secrets: environment variable to the place where its value is kept; see `_secrets`.
+        left: nobody waits for the answer: what fails is noted in the store. See `_left`.
 
     A plan is not changed once it is made. These classes are written out: `dataclasses` would cost a
     worker 9 ms of its start.
@@ -89,6 +100,11 @@ class Plan:
         inline: int | None = None,
         code: Mapping[str, bytes] | None = None,
         heartbeats: tuple[str, float] | None = None,
+        area: str | None = None,
+        data_inputs: bool = False,
+        data_results: bool = False,
+        secrets: Mapping[str, str] | None = None,
+        left: bool = False,
     ) -> None:
         self.job = job
         self.function = function
@@ -107,6 +123,11 @@ class Plan:
         self.inline = inline
         self.code: Mapping[str, bytes] = code or {}
         self.heartbeats = heartbeats
+        self.area = area
+        self.data_inputs = data_inputs
+        self.data_results = data_results
+        self.secrets: Mapping[str, str] = secrets or {}
+        self.left = left
         self._packed = b""
 
     def __eq__(self, other: object) -> bool:
@@ -118,12 +139,29 @@ class Plan:
     def __repr__(self) -> str:
         return f"<Plan of {self.job}, function {self.function[:12]}>"
 
+    @property
+    def keeps(self) -> bool:
+        """Whether results are written to the store before they are answered."""
+        return self.by_reference or self.area is not None
+
+    @property
+    def surroundings(self) -> tuple[object, object]:
+        """What calls must have in common to run beside each other: there is one environment."""
+        return self.env, self.secrets
+
+    def with_env(self, env: Mapping[str, str] | None) -> Plan:
+        """Return this plan with another environment."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in _PLAN_FIELDS}
+        values["env"] = env
+        return Plan(**values)
+
     def packed(self) -> bytes:
         """Return the plan as the bytes of plain data; made once, sent with every envelope."""
         if not self._packed:
             values = {name: getattr(self, name) for name in _PLAN_FIELDS}
             values["shared"] = dict(self.shared)
             values["code"] = dict(self.code)
+            values["secrets"] = dict(self.secrets)
             values["env"] = None if self.env is None else dict(self.env)
             self._packed = dump_head(values)
         return self._packed
@@ -138,6 +176,9 @@ class Plan:
             except TypeError as error:
                 msg = f"a plan has another shape than this worker knows: {error}"
                 raise WireError(msg) from error
+            if not plan_agrees(plan):
+                msg = "a plan has parts that this worker can't read"
+                raise WireError(msg)
             if len(_plans) >= _PLANS_KEPT:
                 _plans.clear()
             _plans[data] = plan
@@ -146,6 +187,24 @@ class Plan:
 
 _PLANS_KEPT = 256
 _plans: dict[bytes, Plan] = {}
+
+
+class Seals(NamedTuple):
+    """What the calls of one invocation seal their results with, in a durable job.
+
+    Attributes:
+        nonce: 16 random bytes, of the invocation.
+        subjects: the digests of the inputs, one behind the other.
+        tokens: the key of each call's own attempt, one behind the other.
+    """
+
+    nonce: bytes
+    subjects: bytes
+    tokens: bytes
+
+    def __repr__(self) -> str:
+        """Show no token."""
+        return f"<Seals of {len(self.subjects) // 32} calls, hidden>"
 
 
 class Envelope:
@@ -159,17 +218,22 @@ class Envelope:
         inputs: the encoded inputs, in the order of `indices`.
         refs: digests of the refs among the inputs.
         attachments: packed objects that the worker may lack, by digest.
+        copy_of: the invocation that has these calls already, for a copy of one that takes too long:
+            a backend keeps them apart. It stays in the driver.
         segments: large buffers, referred to by `inputs`.
+        seals: what the calls of a durable job seal their results with; None for others.
     """
 
     __slots__ = (
         "attachments",
         "attempts",
+        "copy_of",
         "flight",
         "indices",
         "inputs",
         "plan",
         "refs",
+        "seals",
         "segments",
     )
 
@@ -183,6 +247,7 @@ class Envelope:
         refs: list[str],
         segments: list[Buffer],
         attachments: dict[str, Buffer] | None = None,
+        seals: Seals | None = None,
     ) -> None:
         self.plan: Plan = plan
         self.flight: int = flight
@@ -192,6 +257,8 @@ class Envelope:
         self.refs: list[str] = refs
         self.segments: list[Buffer] = segments
         self.attachments: dict[str, Buffer] = {} if attachments is None else attachments
+        self.copy_of: int | None = None
+        self.seals: Seals | None = seals
 
     def attempt(self, position: int) -> int:
         """Return the attempt number of the call at a position."""
@@ -214,6 +281,7 @@ class Envelope:
             tuple(self.inputs),
             self.refs,
             places,
+            None if self.seals is None else tuple(self.seals),
         )
         return pack(INVOKE, head, segments)
 
@@ -222,8 +290,8 @@ class Envelope:
         """Read an envelope from a frame's segments. Raises `WireError`."""
         head, *rest = segments
         try:
-            plan, flight, indices, attempts, inputs, refs, places = load_head(head)
-            return cls(
+            plan, flight, indices, attempts, inputs, refs, places, seals = load_head(head)
+            envelope = cls(
                 Plan.unpacked(plan),
                 flight,
                 places_from_wire(indices),
@@ -232,10 +300,15 @@ class Envelope:
                 refs,
                 rest,
                 {name: rest[place] for name, place in places.items()} if places else None,
+                None if seals is None else Seals(*seals),
             )
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            msg = f"an envelope has another shape than this worker knows: {error}"
-            raise WireError(msg) from error
+            if envelope_agrees(envelope):
+                return envelope
+            error: Exception = ValueError("its parts don't agree with each other")
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as raised:
+            error = raised
+        msg = f"an envelope has another shape than this worker knows: {error}"
+        raise WireError(msg) from error
 
 
 def places_to_wire(indices: Sequence[int]) -> Any:  # noqa: ANN401 - a pair or a list

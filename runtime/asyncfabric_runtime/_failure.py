@@ -12,6 +12,7 @@ ARGUMENT = "argument"  # the input could not be read in the worker
 RESULT = "result"  # what the function returned could not be sent
 LOAD = "load"  # the function, a shared value or the initializer could not be loaded
 MISMATCH = "mismatch"  # driver and worker don't fit
+STORE = "store"  # the result could not be written to the store
 
 _TEXT_LIMIT = 64 * 1024
 
@@ -20,7 +21,7 @@ class Failure(NamedTuple):
     """What went wrong in one call.
 
     Attributes:
-        kind: one of "user", "timeout", "argument", "result", "load" and "mismatch".
+        kind: one of "user", "timeout", "argument", "result", "load", "mismatch" and "store".
         type_name: the exception's type.
         message: its text, at most about 64 K characters.
         traceback: the traceback as text, at most about 64 K characters.
@@ -34,25 +35,33 @@ class Failure(NamedTuple):
     pickled: bytes | None = None
 
 
-def describe(error: BaseException, kind: str = USER, *, message: str | None = None) -> Failure:
-    """Turn an exception into a failure that can always be sent."""
+def describe(
+    error: BaseException, kind: str = USER, *, message: str | None = None, as_text: bool = False
+) -> Failure:
+    """Turn an exception into a failure that can always be sent; `as_text`: without any pickle."""
     text = said(error) if message is None else message
-    return Failure(
-        kind, type(error).__qualname__, _cut(text), _cut(_formatted(error)), _pickled(error)
-    )
+    pickled = None if as_text else _pickled(error)
+    return Failure(kind, type(error).__qualname__, _cut(text), traceback_of(error), pickled)
 
 
-def failure_of(error: BaseException, kind: str, late: float | None = None) -> Failure:
+def traceback_of(error: BaseException) -> str:
+    """Return an exception's traceback as text, at most about 64 K characters."""
+    return _cut(_formatted(error))
+
+
+def failure_of(
+    error: BaseException, kind: str, late: float | None = None, *, as_text: bool = False
+) -> Failure:
     """Tell of what a call raised; `late` is its limit in seconds, where it came too late for it."""
     if late is not None:
-        return timed_out(late, describe(error).traceback)
+        return timed_out(late, traceback_of(error))
     if kind == ARGUMENT:
         message = (
             f"the worker can't read the call's input: {said(error)}; what the input is made of "
             "must be importable in the worker"
         )
-        return describe(error, ARGUMENT, message=message)
-    return describe(error)
+        return describe(error, ARGUMENT, message=message, as_text=as_text)
+    return describe(error, as_text=as_text)
 
 
 def timed_out(timeout: float | None, traceback: str) -> Failure:

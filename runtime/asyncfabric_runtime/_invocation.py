@@ -9,44 +9,42 @@ or taken back, never both.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from ._context import Context, Slot, enter
+from ._context import Context
+from ._data_reading import decode_data
 from ._envelope import PYTHON
 from ._failure import (
-    ARGUMENT,
     LOAD,
     MISMATCH,
-    USER,
     Failure,
     describe,
-    failure_of,
     said,
-    timed_out,
 )
+from ._named import NotServedError
 from ._plain import run_plain
 from ._record import Record
-from ._steps import Announced
+from ._ref import refs_of, with_values
+from ._steps import WAITING
 from ._values import decode_value
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from ._envelope import Envelope
     from ._limit import Limit
     from ._outcome import Outcome
     from ._process import Process
     from ._progress import Progress
+    from ._tasks import Tasks
 
     Emit = Callable[[Outcome], None]
 
 LOADING = 0xFFFFFFFF
 """Announced in place of a position while code and values are loaded for the calls."""
-WAITING = 0xFFFFFFFE
-"""Announced while coroutine calls run and none of them is at a step."""
 
 
 class Invocation:
@@ -66,6 +64,8 @@ class Invocation:
         self.until: float | None = None
         """By when, in `perf_counter`'s seconds, the whole invocation must have been answered."""
         self.since = 0.0
+        self.in_loop = False
+        """It runs in an event loop, where it can't wait for the store between two plain calls."""
         self.over = False
         """All calls of a plain function have ended."""
         self.on_progress: Callable[[int, float], None] | None = None
@@ -76,11 +76,16 @@ class Invocation:
         """What the calls have told; None if they have told nothing."""
         self._process = process
         self.record = Record(envelope.flight, envelope.plan, cold=process.invocations == 0)
+        self._repeated: list[int] = []
+        if envelope.seals is not None:
+            from ._commits import Commits
+
+            self.record.commits = Commits(envelope, envelope.seals)
+            self._repeated = self.record.commits.repeated
         self.function: Callable[..., Any] = _not_loaded
         self.keywords: dict[str, Any] = {}
         self._held: dict[str, Any] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._streams = self._flushing = False
+        self._tasks: Tasks | None = None
         process.invocations += 1
 
     @property
@@ -99,6 +104,11 @@ class Invocation:
                 "travel as bytecode, so both must run the same minor version"
             )
             return self._fail_all(Failure(MISMATCH, "VersionMismatch", message, message))
+        if self._process.served is not None:
+            try:
+                self._process.served.check(plan)
+            except NotServedError as error:
+                return self._fail_all(describe(error, LOAD, message=str(error), as_text=True))
         lacks = self._process.lacks(self.envelope)
         if lacks:
             self.pending.clear()
@@ -108,12 +118,21 @@ class Invocation:
         return None
 
     def needs_fetching(self) -> bool:
-        """Tell whether stored values have to be fetched first."""
-        return not self._process.holds(self._stored())
+        """Tell whether stored values, secrets or earlier results have to be looked up first."""
+        process = self._process
+        held = process.holds(self._stored()) and process.secrets.hold(self.plan.secrets)
+        return bool(self._repeated) or not held
 
     async def fetch(self) -> None:
-        """Bring the stored values that the calls use into memory."""
+        """Bring the values and secrets that the calls use into memory; leave out what is done."""
         started = perf_counter()
+        if self._repeated and self.record.commits is not None:
+            # An attempt whose answer got lost may have done its work: it isn't done twice.
+            for position in await self.record.commits.done(self._repeated):
+                with suppress(ValueError):  # it was taken back meanwhile
+                    self.pending.remove(position)
+                    self.record.elsewhere.append(position)
+        await self._process.secrets.fetch(self.plan.secrets, self._process.variable)
         self._held = await self._process.values(self.plan, self._stored())
         self.record.fetch += perf_counter() - started
 
@@ -124,7 +143,7 @@ class Invocation:
         """Load the function, run the initializer, put the environment in force."""
         started = perf_counter()
         process, plan = self._process, self.plan
-        process.enter_environment(plan.env)
+        process.enter_environment(self._environment())
         self.function = process.function(plan.function)
         process.initialize(plan.initializer)
         self._held = self._held or process.held(self._stored())
@@ -133,6 +152,12 @@ class Invocation:
         process.loaded = (plan, self.function, self.keywords)
         if process.on_loaded is not None:
             process.on_loaded(self)
+
+    def _environment(self) -> Mapping[str, str] | None:
+        plan = self.plan
+        if not plan.secrets:
+            return plan.env
+        return {**(plan.env or {}), **self._process.secrets.values(plan.secrets)}
 
     def _announce(self, position: int) -> None:
         self.page[0] = self.announced + position
@@ -152,7 +177,8 @@ class Invocation:
                 f"; module {name!r} is importable in the driver but not in the worker: "
                 f"{self._process.missing_module_advice}"
             )
-        return self._fail_all(describe(error, LOAD, message=message))
+        as_text = self.plan.data_results
+        return self._fail_all(describe(error, LOAD, message=message, as_text=as_text))
 
     # -- the calls ------------------------------------------------------------------------------
 
@@ -177,8 +203,7 @@ class Invocation:
         """Tell whether the call at a position is running."""
         if not self.plan.is_async:
             return not self.over and bool(self.page[0] == self.announced + position)
-        task = self._tasks.get(position)
-        return task is not None and not task.done()
+        return self._tasks is not None and self._tasks.runs(position)
 
     def tell(self, position: int, fraction: float) -> None:
         """Take a call's word for how much of it is done; too late is no error.
@@ -204,10 +229,12 @@ class Invocation:
             return bodies[position]
         started = perf_counter()
         segments: Any = self.envelope.segments
-        value = decode_value(kinds[position], bodies[position], segments)
+        if self.plan.data_inputs:
+            make_ref = refs_of(self.plan.store_url)
+            value = decode_data(kinds[position], bodies[position], segments, make_ref)
+        else:
+            value = decode_value(kinds[position], bodies[position], segments)
         if self.envelope.refs:
-            from ._ref import with_values
-
             value = with_values(value, self._held)
         self.record.deserialize += perf_counter() - started
         return value
@@ -231,13 +258,20 @@ class Invocation:
 
     def gathered(self, *, final: bool) -> Outcome:
         """Return what the calls of a plain function have come to since the last outcome."""
-        if self.plan.by_reference:
-            self._process.wait_for(self.record.store_values())
+        if self.plan.keeps:
+            self.keep()
         return self.record.outcome(final=final)
+
+    def keep(self) -> None:
+        """Write to the store what the calls of a plain function have come to, outside a loop."""
+        self._process.wait_for(self.record.keep_values())
 
     def _begin(self) -> Outcome | None:
         loaded = self._process.loaded
-        if loaded is not None and loaded[0] is self.plan and not self.envelope.refs:
+        plan = self.plan
+        # Secrets are looked at each time: they may have been renewed.
+        ready = not (plan.secrets or self.envelope.refs or self._repeated)
+        if ready and loaded is not None and loaded[0] is plan:
             _, self.function, self.keywords = loaded  # as for the last invocation
             self._announce(LOADING)
             self.record.announce = self._announce
@@ -262,7 +296,7 @@ class Invocation:
 
         Without `stream` there is just one outcome, at the end.
         """
-        self._streams = stream and not self.plan.by_reference
+        self.in_loop = True
         refused = self.refuse()
         if refused is None:
             self._announce(LOADING)
@@ -277,71 +311,19 @@ class Invocation:
             return
         if self.plan.is_async:
             self._announce(WAITING)
-            await self._run_tasks(emit)
+            from ._tasks import Tasks
+
+            self._tasks = Tasks(self, emit if stream else None)
+            await self._tasks.run()
         else:
             run_plain(self, None)
-        if self.plan.by_reference:
-            await self.record.store_values()
+            if self.plan.keeps:
+                await self.keep_here()
         emit(self.record.outcome(final=True))
 
-    async def _run_tasks(self, emit: Emit) -> None:
-        import asyncio
-
-        self.since = perf_counter()
-        if self.on_begin is not None:
-            self.on_begin(self.since)
-        while True:
-            try:
-                position = self.pending.popleft()
-            except IndexError:
-                break
-            self._tasks[position] = asyncio.ensure_future(self._run_task(position, emit))
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
-
-    async def _run_task(self, position: int, emit: Emit) -> None:
-        import asyncio
-
-        enter(Slot(self, position, self.record.transcripts))
-        started = perf_counter()
-        seconds = self._seconds()
-        limit = asyncio.timeout(seconds)
-        kind = ARGUMENT
-        try:
-            argument = self.argument(position)
-            started = perf_counter()
-            kind = USER
-            async with limit:
-                value = await Announced(
-                    self.invoke(argument),
-                    self.page,
-                    self.announced + position,
-                    self.announced + WAITING,
-                )
-        except BaseException as error:  # noqa: BLE001 - whatever user code raises
-            if limit.expired():
-                failure = timed_out(seconds, describe(error).traceback)
-            else:
-                failure = failure_of(error, kind)
-            self.record.failures[position] = failure
-        else:
-            self.record.add(position, value, perf_counter() - started)
-        if self._streams and not self._flushing:
-            # One outcome for all calls that end in this pass of the loop.
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush, emit)
-
-    def _seconds(self) -> float | None:
-        """Return how long a coroutine call that begins now may take."""
-        if self.until is None:
-            return self.plan.timeout
-        left = max(0.0, self.until - perf_counter())
-        return left if self.plan.timeout is None else min(left, self.plan.timeout)
-
-    def _flush(self, emit: Emit) -> None:
-        self._flushing = False
-        if len(self.record):
-            emit(self.record.outcome(final=False))
+    async def keep_here(self) -> None:
+        """Write to the store what the calls of a plain function have come to, in a loop."""
+        await self.record.keep_values()
 
     # -- from outside ---------------------------------------------------------------------------
 
@@ -357,16 +339,15 @@ class Invocation:
     def answer_for(self, position: int, failure: Failure) -> Outcome:
         """Answer a call in its stead, with what ended before it; for who won its claim."""
         record = self.record
-        if self.plan.by_reference:
+        if self.plan.keeps:
             record.clear()  # they are not in the store yet: those calls run again, uncharged
         record.failures[position] = failure
         return record.outcome(final=False)
 
     def cancel_tasks(self, positions: Collection[int] | None) -> None:
         """Cancel running coroutine calls (None: all of them); to be called in their loop."""
-        for position, task in self._tasks.items():
-            if positions is None or position in positions:
-                task.cancel()
+        if self._tasks is not None:
+            self._tasks.cancel(positions)
 
 
 def _not_loaded(*_: object, **__: object) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._claims import outcome_agrees
 from ._envelope import places_from_wire, places_to_wire
 from ._failure import Failure
 from ._values import Encoded
@@ -45,6 +46,8 @@ class Outcome:
         values: their encoded values.
         run: seconds each of them ran, as an array of doubles.
         failures: the calls that failed, by position.
+        elsewhere: calls whose result is to be read from the store: those of a durable job whose
+            result is large, or whose other attempt's result was committed first.
         logs: what calls printed and logged, by position.
         busy: seconds this part of the invocation kept the worker busy, overhead included; for
             coroutine functions, of processor time.
@@ -59,6 +62,7 @@ class Outcome:
     __slots__ = (
         "busy",
         "cold",
+        "elsewhere",
         "failures",
         "final",
         "flight",
@@ -87,6 +91,7 @@ class Outcome:
         final: bool = False,  # noqa: FBT001, FBT002
         lacks: list[str] | None = None,
         segments: list[Buffer] | None = None,
+        elsewhere: list[int] | None = None,
     ) -> None:
         self.flight: int = flight
         self.positions: Sequence[int] = positions
@@ -101,6 +106,12 @@ class Outcome:
         self.final: bool = final
         self.lacks: list[str] = [] if lacks is None else lacks
         self.segments: list[Buffer] = [] if segments is None else segments
+        self.elsewhere: list[int] = [] if elsewhere is None else elsewhere
+
+    @property
+    def answered(self) -> int:
+        """How many calls it answers."""
+        return len(self.positions) + len(self.failures) + len(self.elsewhere)
 
     def to_frame(self) -> list[Buffer]:
         """Lay the outcome out for a byte stream."""
@@ -117,6 +128,7 @@ class Outcome:
             self.peak_memory,
             self.final,
             self.lacks,
+            self.elsewhere,
         )
         return pack(OUTCOME, head, self.segments)
 
@@ -126,9 +138,9 @@ class Outcome:
         head, *rest = segments
         try:
             flight, where, values, run, failures, *others = load_head(head)
-            logs, busy, phases, cold, peak_memory, final, lacks = others
+            logs, busy, phases, cold, peak_memory, final, lacks, elsewhere = others
             told = {place: Failure(*failure) for place, failure in failures.items()}
-            return cls(
+            outcome = cls(
                 flight,
                 places_from_wire(where),
                 Encoded(*values),
@@ -142,7 +154,12 @@ class Outcome:
                 final,
                 lacks,
                 rest,
+                list(elsewhere),
             )
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-            msg = f"an outcome has another shape than this driver knows: {error}"
-            raise WireError(msg) from error
+            if outcome_agrees(outcome):
+                return outcome
+            error: Exception = ValueError("its parts don't agree with each other")
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as raised:
+            error = raised
+        msg = f"an outcome has another shape than this driver knows: {error}"
+        raise WireError(msg) from error

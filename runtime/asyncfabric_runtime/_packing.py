@@ -1,27 +1,25 @@
-"""One stored object: a pickle and its large buffers in one run of bytes, named by its digest.
+"""One stored object: a value in one run of bytes, named by its digest.
 
-    "AFO1"    4 bytes
-    count     u32: how many parts follow; part 0 is the pickle, the others its buffers
-    lengths   u64 each
-    parts     each starts at a multiple of 64, so that numpy reads it aligned from a mapped file
-
-Functions, `shared=` values, `Fabric.put` and results by reference are stored this way.
+"AFO1" is a pickle and its large buffers, "AFD1" a text and its buffers (see `_data`); `_layout` has
+the rest. Functions, `shared=` values, `Fabric.put` and results by reference are stored this way.
 """
 
 from __future__ import annotations
 
 import pickle
-import struct
 from typing import TYPE_CHECKING, Any
 
+from ._data import MAGIC as DATA_MAGIC
+from ._data_reading import BadDataError, unpack_data
+from ._layout import lay_out, parts_of
 from ._values import dump
 
 if TYPE_CHECKING:
     from asyncfabric_storage._buffers import Buffer
 
+    from ._data_reading import MakeRef
+
 _MAGIC = b"AFO1"
-_HEADER = struct.Struct("!4sI")
-_ALIGNMENT = 64
 
 
 def pack_object(value: object, limit: int | None = None) -> list[Buffer]:
@@ -30,39 +28,26 @@ def pack_object(value: object, limit: int | None = None) -> list[Buffer]:
     Raises whatever the value's reduction raises, and `TooLargeError` past `limit` pickled bytes.
     """
     data, buffers = dump(value, limit)
-    parts: list[Buffer] = [data, *buffers]
-    lengths = [memoryview(part).nbytes for part in parts]
-    header = _HEADER.pack(_MAGIC, len(parts)) + struct.pack(f"!{len(parts)}Q", *lengths)
-    pieces: list[Buffer] = [header]
-    offset = len(header)
-    for part, length in zip(parts, lengths, strict=True):
-        padding = -offset % _ALIGNMENT
-        if padding:
-            pieces.append(bytes(padding))
-        pieces.append(part)
-        offset += padding + length
-    return pieces
+    return lay_out(_MAGIC, [data, *buffers])
 
 
-def unpack_object(data: Buffer) -> Any:  # noqa: ANN401 - the user's value
-    """Read a stored object. Runs code: check its digest first.
+def unpack_object(
+    data: Buffer,
+    *,
+    writable: bool = False,
+    as_data: bool = False,
+    make_ref: MakeRef | None = None,
+) -> Any:  # noqa: ANN401 - the user's value
+    """Read a stored object. A pickle runs code: check its digest first, or read only `as_data`.
 
-    Large buffers (numpy arrays) are read-only views of `data`. Raises `ValueError` for bytes that
-    are no stored object, and whatever the value's own reconstruction raises.
+    Large buffers (numpy arrays) are views of `data`, read-only unless they may be `writable`.
+    Raises `ValueError` for bytes that are no stored object, `BadDataError` for a pickle where data
+    was asked for, and whatever the value's own reconstruction raises.
     """
-    view = memoryview(data).toreadonly()
-    parts: list[memoryview] = []
-    try:
-        magic, count = _HEADER.unpack_from(view)
-        lengths = struct.unpack_from(f"!{count}Q", view, _HEADER.size)
-    except struct.error:
-        magic, lengths = b"", ()
-    offset = _HEADER.size + 8 * len(lengths)
-    for length in lengths:
-        offset += -offset % _ALIGNMENT
-        parts.append(view[offset : offset + length])
-        offset += length
-    if magic != _MAGIC or not parts or offset != len(view):
-        msg = "this is not an object that asyncfabric stored, or it is damaged; store it again"
-        raise ValueError(msg)
+    view = memoryview(data) if writable else memoryview(data).toreadonly()
+    if bytes(view[:4]) == DATA_MAGIC:
+        return unpack_data(view, make_ref)
+    parts = parts_of(view, _MAGIC)
+    if as_data:
+        raise BadDataError("it is a pickle, where only data is taken")
     return pickle.loads(parts[0], buffers=parts[1:])

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ._context import Slot, enter, leave
-from ._failure import ARGUMENT, USER, Failure, describe, failure_of, timed_out
+from ._failure import ARGUMENT, USER, Failure, failure_of, timed_out, traceback_of
 from ._limit import AttemptExpired
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run_plain(invocation: Invocation, emit: Callable[[Outcome], None] | None) ->
             except AttemptExpired as error:
                 # It was raised in the moment between a call's end and its being noted.
                 if record.positions[-1:] != [slot.position]:
-                    failure = timed_out(invocation.plan.timeout, describe(error).traceback)
+                    failure = timed_out(invocation.plan.timeout, traceback_of(error))
                     record.failures.setdefault(slot.position, failure)
             else:
                 return
@@ -55,6 +55,7 @@ def _run_each(invocation: Invocation, slot: Slot, emit: Callable[[Outcome], None
     argument_of = bodies.__getitem__ if kinds is None else invocation.argument
     interval = 0.0 if invocation.plan.prompt else FLUSH_SECONDS
     due = perf_counter() + interval
+    flush, commits = _flush_of(invocation, emit), record.commits is not None
     while True:
         try:
             position = take()
@@ -78,12 +79,27 @@ def _run_each(invocation: Invocation, slot: Slot, emit: Callable[[Outcome], None
                 failure = timed_out(late, _WENT_ON)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises
             now = perf_counter()
-            failure = failure_of(error, kind, None if limit is None else limit.end())
+            late = None if limit is None else limit.end()
+            as_text = invocation.plan.data_results
+            failure = failure_of(error, kind, late, as_text=as_text)
         else:
             if failure is None:
                 record.add(position, value, now - started)
         if failure is not None:
             record.failures[position] = failure
-        if now >= due and emit is not None:
-            emit(invocation.gathered(final=False))
-            due = perf_counter() + interval
+        if now >= due and flush is not None:
+            flush()
+            after = perf_counter()
+            # Where a commit takes long, more results go together: half the time at most is theirs.
+            due = after + (max(interval, after - now) if commits else interval)
+
+
+def _flush_of(
+    invocation: Invocation, emit: Callable[[Outcome], None] | None
+) -> Callable[[], None] | None:
+    """Return what is done with results from time to time; None where they wait for the end."""
+    if emit is not None:
+        return lambda: emit(invocation.gathered(final=False))
+    if invocation.record.commits is not None and not invocation.in_loop:
+        return invocation.keep  # they are lasting then, though all answers leave together
+    return None

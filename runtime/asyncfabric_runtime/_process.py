@@ -8,7 +8,12 @@ from collections import OrderedDict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from asyncfabric_storage import IntegrityError, digest
+
+from ._named import import_named, unpack_name
 from ._packing import unpack_object
+from ._ref import refs_of
+from ._secrets import Secrets
 from ._stores import open_shared_store, read_object
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
 
     from ._envelope import Envelope, Plan
     from ._invocation import Invocation
+    from ._named import Served
 
 T = TypeVar("T")
 
@@ -60,6 +66,9 @@ class Process:
         """The last invocation's plan, function and shared values: the next one is mostly alike."""
         self.on_loaded: Callable[[Invocation], None] | None = None
         """Told when code and values are loaded and the calls of an invocation begin."""
+        self.served: Served | None = None
+        """The only functions that this process runs, where it is told."""
+        self.secrets = Secrets()
         self._code: _Recent[bytes] = _Recent(CODE_KEPT)
         self._functions: _Recent[Callable[..., Any]] = _Recent(CODE_KEPT)
         self._values: _Recent[Any] = _Recent(VALUES_KEPT)
@@ -70,10 +79,13 @@ class Process:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def lacks(self, envelope: Envelope) -> list[str]:
-        """Keep the code that came along; return the digests of what is still missing."""
+        """Keep the code that came along; return the digests of what is still missing.
+
+        Raises `IntegrityError` for code that is not what its digest says.
+        """
         for name, data in envelope.attachments.items():
             # Copied: a view would keep the whole frame, with the inputs that came along.
-            self._code.put(name, bytes(data))
+            self._take(name, bytes(data))
         plan = envelope.plan
         needed = [plan.function] if plan.initializer is None else [plan.function, plan.initializer]
         lacking: list[str] = []
@@ -81,10 +93,17 @@ class Process:
             if name in self._functions or name in self._code:
                 continue
             if name in plan.code:
-                self._code.put(name, plan.code[name])
+                self._take(name, plan.code[name])
             else:
                 lacking.append(name)
         return lacking
+
+    def _take(self, name: str, data: bytes) -> None:
+        """Keep code that came along, which other callers will ask for by its digest, too."""
+        if digest(data) != name:
+            msg = f"code came along that is not {name[:12]}..., by whose digest it was sent"
+            raise IntegrityError(msg)
+        self._code.put(name, data)
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep code that was fetched from the store."""
@@ -102,9 +121,16 @@ class Process:
         return all(name in self._values for name in names)
 
     def function(self, name: str) -> Callable[..., Any]:
-        """Return a function by digest; unpickled once. Raises whatever importing it raises."""
+        """Return a function by digest; loaded once. Raises whatever importing it raises."""
         if name not in self._functions:
-            self._functions.put(name, unpack_object(self._code.get(name)))
+            data = self._code.get(name)
+            if self.served is not None:
+                function = self.served.find(data)
+            elif (by_name := unpack_name(data)) is not None:
+                function = import_named(*by_name)
+            else:
+                function = unpack_object(data)
+            self._functions.put(name, function)
         return self._functions.get(name)
 
     async def values(self, plan: Plan, names: list[str]) -> dict[str, Any]:
@@ -126,7 +152,9 @@ class Process:
 
     async def _fetch(self, plan: Plan, name: str) -> Any:  # noqa: ANN401 - the user's value
         try:
-            value = await read_object(open_shared_store(plan.store_url), name)
+            store = open_shared_store(plan.store_url)
+            make_ref = refs_of(plan.store_url)
+            value = await read_object(store, name, as_data=plan.data_inputs, make_ref=make_ref)
             self._values.put(name, value)
             return value
         finally:
@@ -164,6 +192,10 @@ class Process:
         self._replaced = {name: os.environ.get(name) for name in wanted or ()}
         os.environ.update(wanted or {})
         self._environment = wanted
+
+    def variable(self, name: str) -> str | None:
+        """Return an environment variable as it is without any plan's environment."""
+        return self._replaced[name] if name in self._replaced else os.environ.get(name)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from asyncfabric_storage import digest, object_key
 
-from ._failure import RESULT, Failure, describe
+from ._data import NotDataError, encode_data, pack_data
+from ._failure import RESULT, STORE, Failure, describe
 from ._outcome import Outcome, Phases
 from ._packing import pack_object
 from ._process import peak_memory
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from asyncfabric_storage._buffers import Buffer
 
     from ._capture import Transcript
+    from ._commits import Commits
     from ._envelope import Plan
+
+_NOT_HERE: Any = object()
 
 
 class Record:
@@ -33,12 +37,17 @@ class Record:
         self._flight = flight
         self._plan = plan
         self._cold = cold
+        self._encode_value: Callable[[Any, list[Buffer]], tuple[int, Any]] = (
+            encode_data if plan.data_results else encode_value
+        )
         self._clock = process_time if plan.is_async else perf_counter
         self._since = self._clock()
         self.transcripts: dict[int, Transcript] = {}
         self.announce: Callable[[int], None] | None = None
         """Told which call's result is about to be pickled: that may kill the process."""
         self.fetch = self.load = self.deserialize = 0.0
+        self.commits: Commits | None = None
+        """Of a durable job: what makes results lasting before they are answered."""
         self._encoding = allocate_lock()
         self.clear()
 
@@ -48,6 +57,8 @@ class Record:
         self.values: list[Any] = []
         self.run: array[float] = array("d")
         self.failures: dict[int, Failure] = {}
+        self.elsewhere: list[int] = []
+        self._kept = 0
         self._store_seconds = 0.0
 
     def add(self, position: int, value: object, seconds: float) -> None:
@@ -57,33 +68,57 @@ class Record:
         self.run.append(seconds)
 
     def __len__(self) -> int:
-        return len(self.positions) + len(self.failures)
+        return len(self.positions) + len(self.failures) + len(self.elsewhere)
 
-    async def store_values(self) -> None:
-        """Write the results to the store and put refs in their place."""
+    async def add_kept(self, position: int, value: object, seconds: float) -> None:
+        """Write a call's result to the store first, then note it."""
+        kept = await self._keep(position, value)
+        if kept is not _NOT_HERE:
+            self.add(position, kept, seconds)
+
+    async def keep_values(self) -> None:
+        """Write the results to the store that were gathered since the last time."""
+        import asyncio
+
         started = perf_counter()
-        store = open_shared_store(self._plan.store_url)
-        kept: list[tuple[int, Ref[Any], float]] = []
-        for position, value, seconds in zip(self.positions, self.values, self.run, strict=True):
-            if self.announce is not None:
-                self.announce(position)
-            try:
-                pieces = pack_object(value)
-            except BaseException as error:  # noqa: BLE001 - the user's own reduction failed
-                self.failures[position] = unsendable(value, error)
-                continue
-            name = digest(pieces)
-            try:
-                await store.put(object_key(name), pieces)
-            except Exception as error:  # noqa: BLE001 - the store's failure is the call's
-                self.failures[position] = describe(error)
-                continue
-            size = sum(memoryview(piece).nbytes for piece in pieces)
-            kept.append((position, Ref(name, size, store.url), seconds))
-        self.positions = [position for position, _, _ in kept]
-        self.values = [ref for _, ref, _ in kept]
-        self.run = array("d", [seconds for _, _, seconds in kept])
+        first = self._kept
+        fresh = zip(self.positions[first:], self.values[first:], strict=True)
+        kept = await asyncio.gather(*(self._keep(position, value) for position, value in fresh))
+        here = [place for place, value in enumerate(kept, first) if value is not _NOT_HERE]
+        if len(here) < len(kept):
+            places = [*range(first), *here]
+            self.positions = [self.positions[place] for place in places]
+            self.run = array("d", [self.run[place] for place in places])
+        self.values[first:] = [value for value in kept if value is not _NOT_HERE]
+        self._kept = len(self.values)
         self._store_seconds += perf_counter() - started
+
+    async def _keep(self, position: int, value: object) -> object:
+        """Return what the answer carries for a result: itself, a ref; `_NOT_HERE` for nothing."""
+        pack = pack_data if self._plan.data_results else pack_object
+        if self.announce is not None:
+            self.announce(position)
+        try:
+            pieces = pack(value)
+        except BaseException as error:  # noqa: BLE001 - the user's own reduction failed
+            self.failures[position] = unsendable(value, error)
+            return _NOT_HERE
+        try:
+            if self._plan.by_reference:
+                name = digest(pieces)
+                store = open_shared_store(self._plan.store_url)
+                await store.put(object_key(name), pieces)
+                ref: Ref[Any] = Ref(
+                    name, sum(memoryview(piece).nbytes for piece in pieces), store.url
+                )
+                value, pieces = ref, pack(ref)
+            if self.commits is not None and not await self.commits.commit(position, pieces):
+                self.elsewhere.append(position)
+                return _NOT_HERE
+        except Exception as error:  # noqa: BLE001 - what is not kept is not answered
+            self.failures[position] = describe(error, STORE)
+            return _NOT_HERE
+        return value
 
     def results(self) -> Outcome | None:
         """Encode the results so far, if any, for a thread that is busy with a further call.
@@ -91,7 +126,7 @@ class Record:
         It goes on adding at the end while these are taken from the start. Failures, and what can't
         be pickled, are left to it.
         """
-        if self._plan.by_reference or not self._encoding.acquire(blocking=False):
+        if self._plan.keeps or not self._encoding.acquire(blocking=False):
             return None  # they are on their way
         try:
             count = len(self.run)  # a call's time is added last
@@ -103,7 +138,7 @@ class Record:
                 bodies: list[Any] = []
                 try:
                     for value in values:
-                        kind, body = encode_value(value, segments)
+                        kind, body = self._encode_value(value, segments)
                         kinds.append(kind)
                         bodies.append(body)
                 except BaseException:  # noqa: BLE001 - the user's own reduction failed
@@ -145,8 +180,8 @@ class Record:
             positions=_span(self.positions),
             values=encoded,
             run=self.run,
-            failures=self.failures,
-            logs=self._logs([*self.positions, *self.failures]),
+            failures=_as_text(self.failures) if self._plan.data_results else self.failures,
+            logs=self._logs([*self.positions, *self.failures, *self.elsewhere]),
             busy=max(0.0, now - self._since - self.fetch - self.load),
             phases=Phases(
                 self.fetch,
@@ -159,6 +194,7 @@ class Record:
             peak_memory=peak_memory(),
             final=final,
             segments=segments,
+            elsewhere=self.elsewhere,
         )
         self._since = now
         self.fetch = self.load = self.deserialize = 0.0
@@ -182,7 +218,7 @@ class Record:
             if self.announce is not None:
                 self.announce(position)
             try:
-                kind, body = encode_value(value, segments)
+                kind, body = self._encode_value(value, segments)
             except BaseException as error:  # noqa: BLE001 - the user's own reduction failed
                 self.failures[position] = unsendable(value, error)
                 continue
@@ -194,8 +230,15 @@ class Record:
         return Encoded(bytes(kinds), bodies)
 
 
+def _as_text(failures: dict[int, Failure]) -> dict[int, Failure]:
+    return {place: failure._replace(pickled=None) for place, failure in failures.items()}
+
+
 def unsendable(value: object, error: BaseException) -> Failure:
-    """Tell that a result can't be pickled, and which part of it is to blame."""
+    """Tell that a result can't be sent, and which part of it is to blame."""
+    if isinstance(error, NotDataError):
+        message = f"the function's result can't be sent as data (trust='data'): {error}"
+        return describe(error, RESULT, message=message, as_text=True)
     from ._blame import blame
 
     return describe(error, RESULT, message=blame("the function's result", value, error))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._stores import open_shared_store, read_object
+
+if TYPE_CHECKING:
+    from ._data_reading import MakeRef
 
 T = TypeVar("T")
 
@@ -24,12 +28,13 @@ class Ref(Generic[T]):
         size: stored bytes.
     """
 
-    __slots__ = ("_store_url", "digest", "size")
+    __slots__ = ("_as_data", "_store_url", "digest", "size")
 
-    def __init__(self, digest: str, size: int, store_url: str) -> None:
+    def __init__(self, digest: str, size: int, store_url: str, as_data: bool = False) -> None:  # noqa: FBT001, FBT002 - by name, or from a pickle
         self.digest: str = digest
         self.size: int = size
         self._store_url = store_url
+        self._as_data = as_data
 
     @property
     def store_url(self) -> str:
@@ -41,11 +46,17 @@ class Ref(Generic[T]):
 
         Raises `ObjectNotFound` when it was deleted, `IntegrityError` when its bytes were changed.
         """
-        value: T = await read_object(open_shared_store(self._store_url), self.digest)
+        value: T = await read_object(
+            open_shared_store(self._store_url),
+            self.digest,
+            self.size,
+            as_data=self._as_data,
+            make_ref=refs_of(self._store_url),
+        )
         return value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Ref, (self.digest, self.size, self._store_url)
+        return Ref, (self.digest, self.size, self._store_url, self._as_data)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and other.digest == self.digest
@@ -55,6 +66,18 @@ class Ref(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Ref {self.digest[:12]} of {self.size:,} bytes in {self._store_url}>"
+
+
+def refs_of(store_url: str | None) -> MakeRef | None:
+    """Return what makes refs that came as data: they are of this store, whatever they say.
+
+    A worker that could name another one would have the driver read there with its credentials.
+    """
+    if store_url is None:
+        return None
+    make = cast("Any", partial)(Ref, store_url=store_url, as_data=True)
+    made: MakeRef = make
+    return made
 
 
 def refs_in(value: object) -> list[Ref[Any]]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+WAITING = 0xFFFFFFFE
+"""Announced while coroutine calls run and none of them is at a step."""
+
 
 class Announced:
     """An awaitable that writes `mine` to `page[0]` for each of its steps, and `rest` after it."""

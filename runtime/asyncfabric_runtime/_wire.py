@@ -19,6 +19,8 @@ import pickle
 import struct
 from typing import TYPE_CHECKING, Any
 
+from ._heads import is_bounded
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,18 +66,15 @@ def load_head(data: Buffer) -> Any:  # noqa: ANN401 - plain data of the caller's
         raise WireError(msg) from error
 
 
-def load_place(data: Buffer) -> tuple[str, str, str]:
-    """Decode the head of a SPILLED frame: key and digest of the stored one, URL of its store.
+def load_place(data: Buffer) -> tuple[str, str, str, int]:
+    """Decode the head of a SPILLED frame: key and digest of the stored one, its store's URL, size.
 
     Raises `WireError`.
     """
-    place = load_head(data)
-    try:
-        key, name, url = place
-    except (TypeError, ValueError):
-        key = name = url = None
-    if isinstance(key, str) and isinstance(name, str) and isinstance(url, str):
-        return key, name, url
+    place: Any = load_head(data)
+    if isinstance(place, tuple) and [*map(type, place)] == [str, str, str, int] and place[3] >= 0:  # pyright: ignore[reportUnknownArgumentType]
+        found: tuple[str, str, str, int] = place  # pyright: ignore[reportUnknownVariableType]
+        return found
     msg = "a frame tells of a stored one in a way that this side can't read"
     raise WireError(msg)
 
@@ -111,7 +110,10 @@ def parse_prefix(data: Buffer) -> tuple[int, int, int]:
 
 
 def unpack(data: Buffer) -> tuple[int, list[memoryview]]:
-    """Read one frame that stands alone: its kind and segments. Raises `WireError`."""
+    """Read one frame that stands alone: its kind and segments. Raises `WireError`.
+
+    It came over a network, so that its head is looked through first; see `_heads`.
+    """
     view = memoryview(data)
     if view.nbytes < PREFIX.size:
         msg = f"{view.nbytes} bytes are no frame of asyncfabric"
@@ -121,7 +123,11 @@ def unpack(data: Buffer) -> tuple[int, list[memoryview]]:
     if body.nbytes != size:
         msg = f"a frame announces {size} bytes and has {body.nbytes}: it was cut off or damaged"
         raise WireError(msg)
-    return kind, split(body, count)
+    segments = split(body, count)
+    if not is_bounded(segments[0]):
+        msg = "a frame's head holds plain data only, written as asyncfabric writes it"
+        raise WireError(msg)
+    return kind, segments
 
 
 def split(body: memoryview, count: int) -> list[memoryview]:

@@ -24,6 +24,7 @@ from ._capture import Tee
 from ._context import become_worker, running_transcript
 from ._envelope import PYTHON, Envelope
 from ._invocation import Invocation
+from ._named import served
 from ._process import Process
 from ._stream import FrameStream
 from ._wire import HELLO, PROGRESS, READY, RECALL, RETURNED, load_head, pack
@@ -65,6 +66,7 @@ class LocalWorker:
         self._control = control
         self._page = page
         self._process = Process()
+        self._process.served = served()
         self._process.on_loaded = self._loaded
         self._active: dict[int, Invocation] = {}
         self._waiting: deque[Invocation] = deque()
@@ -193,7 +195,7 @@ class LocalWorker:
             invocation = self._admit(*frame)
             if invocation is None:
                 return
-            if invocation.plan.is_async and invocation.plan.env == first.plan.env:
+            if invocation.plan.is_async and invocation.plan.surroundings == first.plan.surroundings:
                 start(invocation)
             else:
                 # It can't run beside these; if they take long, the driver takes it back.

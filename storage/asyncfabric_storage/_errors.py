@@ -28,3 +28,10 @@ class ObjectNotFound(StorageError, FileNotFoundError):  # reads as the fact it s
 
 class IntegrityError(StorageError):
     """What was read from a store is not what was written to it."""
+
+
+class AccessDenied(StorageError):
+    """The store may not be used so; where names may not be listed, or there is no such object.
+
+    Not a name of its own for users, to whom it is a `StorageError`.
+    """

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._errors import ConfigurationError, FabricError, StorageError
+from ._errors import AccessDenied, ConfigurationError, FabricError, StorageError
 from ._s3_address import ANY_OWNER
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ _OTHER_REGION = _Advice(
     "the bucket is not in region {region}; add {right} to the s3:// URL",
 )
 _DENIED = _Advice(
-    StorageError,
-    "access denied: {whose}a policy does not allow it; allow s3:GetObject, s3:PutObject, "
+    AccessDenied,
+    "access denied: {whose}a policy does not allow it, or (where it forbids listing, as for "
+    "workers) there is no such object; allow s3:GetObject, s3:PutObject, and for drivers "
     "s3:DeleteObject and s3:ListBucket",
 )
 _ADVICE = {

@@ -20,7 +20,7 @@ Kind = Literal[
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
-_SIZE = re.compile(r"<ActualObjectSize>(\d+)</ActualObjectSize>")
+_SIZE = re.compile(r"<ActualObjectSize>([0-9]{1,18})</ActualObjectSize>")
 _UNANSWERED = 0
 _SERVER_ERROR = 500
 

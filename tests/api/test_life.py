@@ -213,6 +213,20 @@ def _add(x: int, *, y: int) -> int:
     return x + y
 
 
+async def test_draining_ends_with_a_result_that_is_read_aside() -> None:
+    """Large results are unpickled in a thread, after their invocation has landed."""
+    fabric = af.Fabric(LOCAL)
+    call = fabric.submit(_large_list, 300_000)
+    await fabric.warm(1)
+    async with asyncio.timeout(50):  # far below what it may wait
+        await fabric.aclose(drain=3600)
+    assert len(call.result()) == 300_000
+
+
+def _large_list(size: int) -> list[float]:
+    return [float(x) for x in range(size)]
+
+
 async def test_draining_gives_up(tmp_path: Path) -> None:
     fabric = af.Fabric(LOCAL)
     call = fabric.submit(mark_and_wait, str(tmp_path), 1)
@@ -301,3 +315,23 @@ async def test_pickling_much_leaves_the_loop(backend: str) -> None:
 
 def _length(_: int, *, value: bytes) -> int:
     return len(value)
+
+
+def test_a_closed_fabric_keeps_no_loop_alive() -> None:
+    """Nor, through it, itself: a loop's exception handler may well know the Fabric."""
+    known: list[weakref.ref[af.Fabric]] = []
+
+    async def main() -> None:
+        fabric = af.Fabric("inline://")
+        known.append(weakref.ref(fabric))
+
+        def handle(*_: object) -> None:
+            print(fabric)
+
+        asyncio.get_running_loop().set_exception_handler(handle)
+        async with fabric:
+            assert await fabric.submit(abs, -1) == 1
+
+    asyncio.run(main())
+    gc.collect()
+    assert known[0]() is None

@@ -31,6 +31,19 @@ def test_a_json_string_or_object_is_a_good_reply(body: bytes, kind: type[bytes])
     assert diagnose(reply, function=FUNCTION, region=REGION, endpoint=ENDPOINT) is None
 
 
+def test_events_are_taken_and_not_answered() -> None:
+    where = {"function": FUNCTION, "region": REGION, "endpoint": ENDPOINT}
+    assert diagnose(Reply(202, {}, b""), event=True, **where) is None
+    for reply, event in ((Reply(200, {}, b'"x"'), True), (Reply(202, {}, b""), False)):
+        fault = diagnose(reply, event=event, **where)
+        assert fault is not None
+        assert fault.kind == "terminal"
+    throttled = refused(429, "TooManyRequestsException")
+    fault = diagnose(throttled, event=True, **where)
+    assert fault is not None
+    assert fault.kind == "throttle"
+
+
 # throttles
 
 REASONS = {

@@ -69,40 +69,45 @@ def _expected(
     endpoint=st.sampled_from(ENDPOINTS),
     region=st.sampled_from(REGIONS),
     who=credentials,
-    calls=st.lists(st.tuples(names, st.binary(max_size=200), st.booleans(), times), min_size=1),
+    calls=st.lists(
+        st.tuples(names, st.binary(max_size=200), st.sampled_from(["", "tail", "event"]), times),
+        min_size=1,
+    ),
 )
 @example(
     endpoint=ENDPOINTS[0],
     region="eu-west-1",
     who=Credentials("AKIA", "secret", "a+token/==", None),
     calls=[  # the key is another one after midnight
-        ("f", b"", False, dt.datetime(2026, 12, 31, 23, 59, 59)),  # noqa: DTZ001
-        ("f", b"", True, dt.datetime(2027, 1, 1, 0, 0, 0)),  # noqa: DTZ001
+        ("f", b"", "", dt.datetime(2026, 12, 31, 23, 59, 59)),  # noqa: DTZ001
+        ("f", b"", "tail", dt.datetime(2027, 1, 1, 0, 0, 0)),  # noqa: DTZ001
     ],
 )
 def test_signatures_are_those_of_the_sdk(
     endpoint: str,
     region: str,
     who: Credentials,
-    calls: list[tuple[str, bytes, bool, dt.datetime]],
+    calls: list[tuple[str, bytes, str, dt.datetime]],
 ) -> None:
     signer = Signer(endpoint, region)
-    for function, payload, tail, moment in calls:
+    for function, payload, kind, moment in calls:
         when = moment.replace(tzinfo=dt.UTC).timestamp()
         head = signer.head(
             function,
             hashlib.sha256(payload).hexdigest(),
             len(payload),
-            tail=tail,
+            tail=kind == "tail",
             credentials=who,
             now=when,
+            event=kind == "event",
         )
         first, headers = _parsed(head)
         method, path, version = first.split(" ")
         assert (method, version) == ("POST", "HTTP/1.1")
         assert headers["Content-Length"] == str(len(payload))
-        assert headers["x-amz-invocation-type"] == "RequestResponse"
-        assert headers.get("x-amz-log-type") == ("Tail" if tail else None)
+        held = "Event" if kind == "event" else "RequestResponse"
+        assert headers["x-amz-invocation-type"] == held
+        assert headers.get("x-amz-log-type") == ("Tail" if kind == "tail" else None)
         assert headers.get("x-amz-security-token") == who.token
         server = "/".join(endpoint.split("/")[:3])
         expected = _expected(server + path, headers, payload, who, region, when)

@@ -110,7 +110,7 @@ async def test_reading_an_answer_that_fails_is_no_silence(
     """Large answers are read in a thread, where memory may run out."""
     from asyncfabric import _receiving
 
-    def decode(_: Any) -> Any:
+    def decode(*_: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(_receiving, "is_heavy", lambda _: True)
@@ -128,12 +128,12 @@ def heavy(backend: Scripted, flight: int) -> None:
     """Answer with values that have to be unpickled."""
     from array import array
 
-    from asyncfabric_runtime import Outcome
+    from asyncfabric_runtime import Outcome, Plan
     from asyncfabric_runtime._values import Encoded, encode_value
 
     kinds, bodies = zip(*(encode_value(value, [], None) for value in ({1}, {2})), strict=True)
     outcome = Outcome(flight, range(2), Encoded(bytes(kinds), list(bodies)), array("d", [0.0] * 2))
-    assert decode_outcome(outcome)[0] == [{1}, {2}]
+    assert decode_outcome(outcome, Plan(job="j", function="f"))[0] == [{1}, {2}]
     backend.receiver.on_outcome(outcome, "w", 10)
 
 

@@ -21,7 +21,9 @@ def test_the_version(capsys: Capture) -> None:
 def test_no_command(capsys: Capture) -> None:
     assert main([]) == 2
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("deploy", "doctor", "destroy", "dev"))
+    assert all(
+        command in printed for command in ("deploy", "doctor", "destroy", "dev", "jobs", "gc")
+    )
 
 
 @pytest.mark.parametrize("command", ["deploy", "doctor", "destroy"])
@@ -60,6 +62,7 @@ def test_wrong_usage(capsys: Capture, arguments: list[str]) -> None:
         (["deploy", "--template", "-", "--requirements", "numpy"], "--layer"),
         (["deploy", "--template", "-", "--dry-run"], "without --dry-run"),
         (["deploy", "--package", "x.zip", "--driver-policy", "-"], "without --driver-policy"),
+        (["deploy", "--template", "-", "--worker-policy", "-"], "without --worker-policy"),
         (["destroy", "--unused", "--delete-bucket"], "--unused"),
         (["doctor", "--memory", "1"], "128 to 10240"),
     ],

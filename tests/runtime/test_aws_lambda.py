@@ -155,7 +155,7 @@ def stored(store: LocalStore, key: str, data: bytes) -> None:
 def test_a_stored_envelope(worker: Fake, store: LocalStore) -> None:
     data = bytes(frame_bytes(envelope_for(double, [1, 2]).to_frame()))
     stored(store, "spill/a", data)
-    answer = worker.serve(text_of(SPILLED, ("spill/a", digest(data), store.url)), 60)
+    answer = worker.serve(text_of(SPILLED, ("spill/a", digest(data), store.url, len(data))), 60)
     assert answers(outcome_of(answer)) == {0: 2, 1: 4}
 
 
@@ -164,7 +164,8 @@ def test_a_stored_envelope_that_was_changed(worker: Fake, store: LocalStore) -> 
     """Nothing of it is read, let alone run."""
     data = bytes(frame_bytes(envelope_for(double, [1, 2]).to_frame()))
     stored(store, "spill/a", data)
-    answer: Any = worker.serve(text_of(SPILLED, ("spill/a", digest(b"another"), store.url)), 60)
+    place = ("spill/a", digest(b"another"), store.url, len(data))
+    answer: Any = worker.serve(text_of(SPILLED, place), 60)
     assert "changed or damaged" in answer["reason"]
 
 
@@ -173,11 +174,11 @@ def test_a_large_answer(worker: Fake, store: LocalStore) -> None:
     envelope = envelope_for(double, [b"x" * 5000], store_url=store.url, inline=4096)
     kind, (head,) = read(worker.serve(sent(envelope), 60))
     assert kind == SPILLED
-    key, name, url = load_place(head)
+    key, name, url, size = load_place(head)
     assert key.startswith("spill/job/")
     assert url == store.url
     data = bytearray(Path(store.root, key).read_bytes())
-    assert digest(data) == name
+    assert (digest(data), len(data)) == (name, size)
     assert answers(Outcome.from_segments(unpack(data)[1])) == {0: b"x" * 10_000}
 
 
@@ -246,9 +247,9 @@ GOOD = sent(envelope_for(double, [1]))
         (text_of(1, "an envelope?"), "another shape"),
         (text_of(1, UNKNOWN_PLAN), "another shape"),
         (text_of(SPILLED, "where?"), "can't read"),
-        (text_of(SPILLED, ("k", "d", None)), "can't read"),
-        (text_of(SPILLED, ("../k", "d", "file:///tmp")), "can't read the envelope"),
-        (text_of(SPILLED, ("spill/k", "d", "ftp://x")), "can't read the envelope"),
+        (text_of(SPILLED, ("k", "d", None, 1)), "can't read"),
+        (text_of(SPILLED, ("../k", "d", "file:///tmp", 1)), "can't read the envelope"),
+        (text_of(SPILLED, ("spill/k", "d", "ftp://x", 1)), "can't read the envelope"),
         (text_of(PING, None), "can't read"),
         (text_of(PING, {"hold": "long", "modules": []}), "can't read"),
     ],

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfabric_runtime import Envelope, Failure, Outcome, Phases, Plan, WireError
-from asyncfabric_runtime._values import Encoded
+from asyncfabric_runtime._envelope import Seals
+from asyncfabric_runtime._values import PICKLED, PLAIN, RAW, TUPLE, Encoded
 from asyncfabric_runtime._wire import dump_head
 from tests.runtime.helpers import frame_bytes, read_frame
 from tests.runtime.test_wire import plain
@@ -35,43 +36,45 @@ plans = st.builds(
     prompt=st.booleans(),
     python=text,
 )
-encoded = st.builds(Encoded, st.none() | st.binary(max_size=5), st.lists(plain, max_size=3))
 binaries = st.lists(st.binary(max_size=20), max_size=3)
 
+IN_THE_HEAD = st.sampled_from([PLAIN, PICKLED, RAW, TUPLE])
 
-@given(
-    st.builds(
+
+def exactly(count: int, each: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(each, min_size=count, max_size=count)
+
+
+def encoded(count: int) -> st.SearchStrategy[Encoded]:
+    """So many values, none of which lies in a segment."""
+    kinds = exactly(count, IN_THE_HEAD).map(bytes)
+    return st.builds(Encoded, st.none() | kinds, exactly(count, plain))
+
+
+def envelopes(indices: Any) -> st.SearchStrategy[Envelope]:
+    count = len(indices)
+    return st.builds(
         Envelope,
         plan=plans,
         flight=number,
-        indices=places,
-        attempts=st.integers(1, 9) | st.lists(st.integers(1, 9), max_size=3),
-        inputs=encoded,
+        indices=st.just(indices),
+        attempts=st.integers(1, 9) | exactly(count, st.integers(1, 9)),
+        inputs=encoded(count),
         refs=st.lists(text, max_size=3),
         segments=binaries,
         attachments=st.dictionaries(text, st.binary(max_size=9), max_size=3),
+        seals=st.none() | st.builds(Seals, st.binary(), st.binary(), st.binary()),
     )
-)
-def test_envelopes_round_trip(envelope: Envelope) -> None:
-    _, parts = read_frame(frame_bytes(envelope.to_frame()))
-    back = Envelope.from_segments(parts)
-    assert back.plan == envelope.plan
-    assert list(back.indices) == list(envelope.indices)
-    assert isinstance(back.indices, range) == isinstance(envelope.indices, range)
-    for name in ("flight", "attempts", "inputs", "refs"):
-        assert getattr(back, name) == getattr(envelope, name)
-    count = len(envelope.segments)
-    assert [bytes(segment) for segment in back.segments[:count]] == envelope.segments
-    assert {k: bytes(v) for k, v in back.attachments.items()} == envelope.attachments
 
 
-@given(
-    st.builds(
+def outcomes(positions: Any) -> st.SearchStrategy[Outcome]:
+    count = len(positions)
+    return st.builds(
         Outcome,
         flight=number,
-        positions=places,
-        values=encoded,
-        run=st.lists(seconds, max_size=3).map(lambda each: array("d", each)),
+        positions=st.just(positions),
+        values=encoded(count),
+        run=exactly(count, seconds).map(lambda each: array("d", each)),
         failures=st.dictionaries(
             number, st.builds(Failure, text, text, text, text, st.none() | st.binary()), max_size=2
         ),
@@ -83,8 +86,25 @@ def test_envelopes_round_trip(envelope: Envelope) -> None:
         final=st.booleans(),
         lacks=st.lists(text, max_size=2),
         segments=binaries,
+        elsewhere=st.lists(number, max_size=3),
     )
-)
+
+
+@given(places.flatmap(envelopes))
+def test_envelopes_round_trip(envelope: Envelope) -> None:
+    _, parts = read_frame(frame_bytes(envelope.to_frame()))
+    back = Envelope.from_segments(parts)
+    assert back.plan == envelope.plan
+    assert list(back.indices) == list(envelope.indices)
+    assert isinstance(back.indices, range) == isinstance(envelope.indices, range)
+    for name in ("flight", "attempts", "inputs", "refs", "seals"):
+        assert getattr(back, name) == getattr(envelope, name)
+    count = len(envelope.segments)
+    assert [bytes(segment) for segment in back.segments[:count]] == envelope.segments
+    assert {k: bytes(v) for k, v in back.attachments.items()} == envelope.attachments
+
+
+@given(places.flatmap(outcomes))
 def test_outcomes_round_trip(outcome: Outcome) -> None:
     _, parts = read_frame(frame_bytes(outcome.to_frame()))
     back = Outcome.from_segments(parts)
@@ -92,7 +112,7 @@ def test_outcomes_round_trip(outcome: Outcome) -> None:
     assert [bytes(segment) for segment in back.segments] == outcome.segments
     for name in (
         "flight", "values", "run", "failures", "logs", "busy", "phases", "cold", "peak_memory",
-        "final", "lacks",
+        "final", "lacks", "elsewhere",
     ):  # fmt: skip
         assert getattr(back, name) == getattr(outcome, name)
     assert all(type(failure) is Failure for failure in back.failures.values())
@@ -107,7 +127,9 @@ def test_heads_of_another_shape_are_refused(head: Any) -> None:
             continue
 
 
-@pytest.mark.parametrize("head", [None, 1, (), (1, 2), {"a": 1}, b"", "x" * 7, (None,) * 7])
+@pytest.mark.parametrize(
+    "head", [None, 1, (), (1, 2), {"a": 1}, b"", "x" * 7, (None,) * 8, (None,) * 13]
+)
 def test_shapes_that_make_no_message(head: Any) -> None:
     with pytest.raises(WireError, match=r"another shape|can't be read"):
         Envelope.from_segments([dump_head(head)])
@@ -116,6 +138,6 @@ def test_shapes_that_make_no_message(head: Any) -> None:
 
 
 def test_an_outcome_with_half_a_number() -> None:
-    head: Any = (1, [], (None, []), b"seven b", {}, {}, 0.0, (0.0,) * 5, False, 0, True, [])
+    head: Any = (1, [], (None, []), b"seven b", {}, {}, 0.0, (0.0,) * 5, False, 0, True, [], [])
     with pytest.raises(WireError, match="another shape"):
         Outcome.from_segments([dump_head(head)])

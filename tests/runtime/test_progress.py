@@ -31,6 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(progress, "perf_counter", made)
     monkeypatch.setattr("asyncfabric_runtime._plain.perf_counter", made)
     monkeypatch.setattr("asyncfabric_runtime._invocation.perf_counter", made)
+    monkeypatch.setattr("asyncfabric_runtime._tasks.perf_counter", made)
     return made
 
 

@@ -218,6 +218,24 @@ def test_copies_of_what_ends_its_workers_run_out() -> None:
 # how many go together
 
 
+def test_waiting_for_the_store_is_no_work() -> None:
+    """It takes the results of many calls in the time of one, so many go together."""
+    chunks: list[int] = []
+    for stored in (0.0, 0.03):
+        fan_out = FanOut(Pace())
+        fan_out.offer(range(1000))
+        for flight in range(1, 6):
+            batch = fan_out.take(0.0)
+            assert batch is not None
+            calls = len(batch.inputs)
+            fan_out.launched(flight, batch)
+            fan_out.ran(flight, calls, 0.03 + 1e-4 * calls, 8 * calls, stored=stored)
+            fan_out.succeeded(flight, range(calls), [0] * calls, None)
+        chunks.append(fan_out.chunk())
+    assert chunks[0] == 1
+    assert chunks[1] >= 10
+
+
 def test_pieces_get_smaller_near_the_end() -> None:
     """So that no lane is left with much when the others are idle."""
     fan_out = FanOut(Pace(), lanes=4)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from asyncfabric._run import Delivery
+    from asyncfabric._around import Delivery
 
 _UVLOOP_ROUNDS = 0.5e-3
 

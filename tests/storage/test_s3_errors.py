@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from asyncfabric_storage import ConfigurationError, FabricError, ObjectNotFound, StorageError
+from asyncfabric_storage._errors import AccessDenied
 from asyncfabric_storage._s3 import S3Store
 
 from .conformance import keys_of
@@ -40,7 +41,7 @@ async def everything(store: S3Store) -> list[FabricError]:
     ("status", "code", "kind", "advice"),
     [
         (404, "NoSuchBucket", ConfigurationError, "no such bucket; create it"),
-        (403, "AccessDenied", StorageError, "does not belong to account 123456789012.*s3:GetObj"),
+        (403, "AccessDenied", AccessDenied, "does not belong to account 123456789012.*s3:GetObj"),
         (403, "SignatureDoesNotMatch", ConfigurationError, "AWS_SECRET_ACCESS_KEY"),
         (403, "InvalidAccessKeyId", ConfigurationError, "check AWS_ACCESS_KEY_ID"),
         (403, "RequestTimeTooSkewed", StorageError, "clock of this machine"),
@@ -76,7 +77,7 @@ async def test_someone_elses_bucket(service: Service) -> None:
     """Every operation is refused, listings included, whose requests can't name the owner."""
     store = S3Store(BUCKET, endpoint_url=service.url, owner="999999999999")
     for raised in await everything(store):
-        assert type(raised) is StorageError
+        assert type(raised) is AccessDenied
         assert "does not belong to account 999999999999" in str(raised)
     await store.aclose()
     assert service.objects == {}

@@ -116,7 +116,14 @@ def test_a_seed_decides() -> None:
 
 def test_shares_are_about_right() -> None:
     faults = Faults(
-        throttled=0.1, errors=0.1, reset=0.1, lost=0.1, duplicated=0.1, slow=0.1, slow_seconds=2.0
+        throttled=0.1,
+        errors=0.1,
+        reset=0.1,
+        lost=0.1,
+        duplicated=0.1,
+        dropped=0.1,
+        slow=0.1,
+        slow_seconds=2.0,
     )
     seen: Counter[str] = Counter()
     for number in range(10_000):
@@ -126,9 +133,10 @@ def test_shares_are_about_right() -> None:
         seen["reset"] += fault.reset
         seen["lost"] += fault.lost_reply
         seen["duplicate"] += fault.duplicate
+        seen["dropped"] += fault.dropped
         seen["slow"] += fault.slow_reply == 2.0
     assert all(900 < count < 1100 for count in seen.values()), seen
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 def test_no_shares_no_faults() -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 import asyncfabric_runtime
-from asyncfabric.testing import Limits
+from asyncfabric.testing import Fault, Limits
 from tests.testing.client import CODE, cloud, function
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function"
@@ -222,6 +222,17 @@ async def test_a_failed_event_is_repeated_twice(tmp_path: Path) -> None:
         await client.invoke("write", str(mark), Invocation_Type="Event")
         await front.until(lambda counters: counters.function_errors == 3)
         assert mark.read_text() == "xxx"
+
+
+async def test_events_that_are_dropped_and_delivered_twice(tmp_path: Path) -> None:
+    """Which Lambda does without a word of it."""
+    async with cloud("echo") as (front, client):
+        front.inject([Fault(dropped=True), Fault(duplicate=True), None])
+        for _ in range(3):
+            assert (await client.invoke("echo", 1, Invocation_Type="Event")).status == 202
+        await front.until(lambda counters: counters.executions == 3 and not counters.running)
+        front.inject([Fault(dropped=True)])
+        assert (await client.invoke("echo", 1)).status == 200  # this is about events
 
 
 async def test_a_client_that_goes_away_stops_nothing(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ async def decorated_functions(fabric: af.Fabric) -> None:
 async def fabrics() -> float:
     async with af.Fabric() as fabric:
         assert_type(fabric, af.Fabric)
-        quick = fabric.with_options(timeout=1.0, weight=2.0)
+        quick = fabric.with_options(timeout=1.0, weight=2.0, secrets={"DSN": "env:DSN"})
         assert_type(quick, af.Fabric)
         assert_type(fabric.with_options(hedge=None, retry=None, idempotent=False), af.Fabric)
         assert_type(fabric.report(), Report)

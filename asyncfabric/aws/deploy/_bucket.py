@@ -37,8 +37,12 @@ DAYS_OF_SPILL = 2
 """Days after which goes what drivers delete once it is read: what was too large for an invocation,
 and heartbeats."""
 _SHORT_LIVED = ("progress", "spill")
-_EXPIRING = ("jobs", "objects", "packages", *_SHORT_LIVED)
-"""What expires, below the family's prefix. Dependencies don't: functions refer to them."""
+_EXPIRING = ("objects", "packages", *_SHORT_LIVED)
+"""What expires, below the family's prefix. Dependencies don't: functions refer to them. Jobs don't:
+a rule goes by the age of each object, and would take the manifest of a job under way, and its first
+results before its last. They stay until they are discarded."""
+_RETIRED = ("jobs",)
+"""What had a rule in earlier versions."""
 
 
 def default_bucket(account: str, region: str) -> str:
@@ -204,6 +208,7 @@ class Bucket:
         if not fresh:
             found = await self._read("get_bucket_lifecycle_configuration", "Rules") or []
         names = {rule["ID"] for rule in rules}
+        names.update(f"{self._place.prefix}/{part}" for part in _RETIRED)
         others = [rule for rule in found if rule.get("ID") not in names]
         mine = [rule for rule in found if rule.get("ID") in names]
         if not _holds(sorted(mine, key=_id), sorted(rules, key=_id)):

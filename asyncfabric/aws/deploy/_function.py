@@ -13,7 +13,7 @@ from ._package import MOST_DIRECT
 from ._steps import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncfabric.aws._family import Member
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 HANDLER = "asyncfabric_runtime._aws_lambda.handler"
 DEPENDENCIES = "ASYNCFABRIC_DEPENDENCIES"
 """Environment variable of a function: where its archive of packages is, and its digest."""
+SERVES = "ASYNCFABRIC_SERVES"
+"""Environment variable of a function: the only modules and functions that it runs."""
 EVENT_AGE = 900
 """Seconds that an event may wait."""
 _PATIENCE = 300.0
@@ -78,7 +80,7 @@ class Function:
             "Timeout": settings.timeout,
             "MemorySize": self._member.memory,
             "EphemeralStorage": {"Size": settings.ephemeral_storage},
-            "Environment": {"Variables": environment(self._wanted.dependencies)},
+            "Environment": {"Variables": environment(self._wanted.dependencies, settings.serve)},
             "Description": f"Worker of asyncfabric, family {settings.name}",
         }
         if settings.image is None:
@@ -113,6 +115,8 @@ class Function:
         words = ", ".join(sorted(keys))
         if DEPENDENCIES in variables(has) and self._wanted.dependencies is None:
             words += "; it loses its packages, give --requirements again to keep them"
+        if SERVES in variables(has) and not self._wanted.settings.serve:
+            words += "; it will run whatever it is sent, give --serve again to keep it closed"
         return words
 
     def _is_other_code(self, present: dict[str, Any]) -> bool:
@@ -244,9 +248,10 @@ class Function:
         return [Step("update", what, put, f"{wanted} workers at once are reserved")]
 
 
-def environment(dependencies: str | None) -> dict[str, str]:
+def environment(dependencies: str | None, serve: Sequence[str] = ()) -> dict[str, str]:
     """Return the environment variables of a function."""
-    return {DEPENDENCIES: dependencies} if dependencies else {}
+    found = {DEPENDENCIES: dependencies} if dependencies else {}
+    return found | ({SERVES: " ".join(serve)} if serve else {})
 
 
 def variables(has: dict[str, Any]) -> dict[str, str]:

@@ -14,10 +14,11 @@ from asyncfabric._exceptions import DeploymentError
 from ._archive import write_archive
 from ._bytecode import compile_all
 from ._install import install
+from ._served import served_files
 from ._target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ._archive import Archive
 
@@ -40,18 +41,19 @@ def distributions(python: str) -> tuple[str, ...]:
     return ("cloudpickle", "obstore", *extra)
 
 
-def build_package(path: Path, target: Target) -> Archive:
+def build_package(path: Path, target: Target, serve: Sequence[str] = ()) -> Archive:
     """Write the worker's zip for `target`: ours, and what a worker needs, in the versions here.
 
-    The same versions give the same bytes. There is no AWS SDK in it. What is compiled for another
-    platform is fetched from the package index.
+    The user's own modules that `serve` names go along. The same versions give the same bytes. There
+    is no AWS SDK in it. What is compiled for another platform is fetched from the package index.
 
     Raises:
         DeploymentError: a distribution is missing here or not to be had for the target; the
             package is larger than Lambda takes.
+        ConfigurationError, SerializationError: see `served_files`.
     """
     with tempfile.TemporaryDirectory(prefix="asyncfabric-package-") as scratch:
-        files = _ours()
+        files = served_files(serve, target, Path(scratch, "served")) | _ours()
         fetched: list[str] = []
         for name in distributions(target.python):
             local = _installed(name, target)

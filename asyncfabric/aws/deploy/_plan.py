@@ -99,7 +99,7 @@ def urls(cloud: Cloud, settings: Settings, place: Place) -> tuple[str, str]:
 def _build(settings: Settings, scratch: Path) -> tuple[Archive | None, Dependencies | None]:
     if settings.image is not None:
         return None, None
-    package = build_package(scratch / "worker.zip", settings.target)
+    package = build_package(scratch / "worker.zip", settings.target, settings.serve)
     if not settings.requirements:
         return package, None
     path = scratch / "dependencies.zip"

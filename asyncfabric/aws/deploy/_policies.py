@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 Document = dict[str, Any]
 
 _VERSION = "2012-10-17"
+_CREATED = ("done", "failed")
+"""What workers create in the area of a durable job, and nobody replaces."""
+_DRIVERS_OWN = ("lease/*", "inputs/*", "left/*", "finished")
+"""What drivers alone write and read there, besides the manifests below `jobs/names`."""
 
 
 class Place(NamedTuple):
@@ -65,8 +69,12 @@ def trust_policy() -> Document:
 def worker_policy(place: Place) -> Document:
     """Return what a worker may do: write its log, read and write the family's objects.
 
-    It may not delete: a worker that runs whatever code it is sent can spoil nobody's data.
+    It runs whatever code it is sent, so it may spoil nobody's data: it may not delete, and not list
+    (it finds only what it was told the name of). Of durable jobs it may read the code, and create
+    results where there are none yet. Packages, of which functions are made, it reads. To whoever
+    may not list, S3 says "denied" of an object that doesn't exist; workers can live with that.
     """
+    jobs = f"{place.bucket_arn}/{place.prefix}/jobs"
     return _document(
         {
             "Sid": "Logs",
@@ -75,14 +83,39 @@ def worker_policy(place: Place) -> Document:
             "Resource": place.log_streams,
         },
         _objects(place, ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]),
-        _names(place),
+        {
+            "Sid": "ResultsOnce",
+            "Effect": "Deny",
+            "Action": "s3:PutObject",
+            "Resource": [f"{jobs}/*/{part}/*" for part in _CREATED],
+            "Condition": {"Null": {"s3:if-none-match": "true"}},
+        },
+        {
+            "Sid": "CodeOfJobs",
+            "Effect": "Deny",
+            "Action": "s3:PutObject",
+            "Resource": f"{jobs}/*/code/*",
+        },
+        {
+            "Sid": "Packages",
+            "Effect": "Deny",
+            "Action": "s3:PutObject",
+            "Resource": f"{place.bucket_arn}/{place.prefix}/packages/*",
+        },
+        {
+            "Sid": "DriversOnly",
+            "Effect": "Deny",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": [f"{jobs}/names/*", *(f"{jobs}/*/{part}" for part in _DRIVERS_OWN)],
+        },
     )
 
 
 def driver_policy(place: Place) -> Document:
     """Return what a driver may do: call the workers, and read, write and delete their objects.
 
-    `Look` is for advice only: doctor and error messages say less without it.
+    It lists them too: jobs and their results, heartbeats. `Look` is for advice only: doctor and
+    error messages say less without it.
     """
     return _document(
         {
@@ -143,9 +176,9 @@ def _objects(place: Place, actions: list[str]) -> Document:
 def _names(place: Place) -> Document:
     """Allow listing the family's objects.
 
-    Without it S3 says "denied" for an object that doesn't exist. That check has no prefix in its
-    context, hence IfExists; the price is that the names of other objects of the bucket can be
-    listed (not read).
+    Without it S3 says "denied" for an object that doesn't exist, which a driver has to know. That
+    check has no prefix in its context, hence IfExists; the price is that the names of other objects
+    of the bucket can be listed (not read).
     """
     return {
         "Sid": "Names",

@@ -10,6 +10,7 @@ from asyncfabric._exceptions import ConfigurationError
 from asyncfabric.aws._family import DEFAULT_MEMORY, Member, machine, member
 from asyncfabric_runtime import PYTHON
 
+from ._served import check_served
 from ._target import Target, check_python
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ class Settings:
     requirements: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     image: str | None = None
+    serve: tuple[str, ...] = ()
+    """Modules and functions; the workers run nothing else then."""
 
     def __post_init__(self) -> None:
         _ = self.members
         self._check_numbers()
         self._check_names()
+        check_served(self.serve)
         if self.image is None:
             check_python(PYTHON)
         elif self.layers or self.requirements:

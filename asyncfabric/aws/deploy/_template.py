@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asyncfabric._exceptions import ConfigurationError
 
 from ._bucket import OURS, lifecycle_rules
-from ._function import EVENT_AGE, HANDLER
+from ._function import EVENT_AGE, HANDLER, environment
 from ._logs import log_group
 from ._plain import is_fields, is_items
 from ._policies import Place, bucket_policy, driver_policy, trust_policy, worker_policy
@@ -157,6 +157,8 @@ def _function(settings: Settings, member: Member) -> dict[str, Any]:
             "Handler": HANDLER,
             "Code": {"S3Bucket": {"Ref": "PackageBucket"}, "S3Key": {"Ref": "PackageKey"}},
         }
+    if settings.serve:
+        properties["Environment"] = {"Variables": environment(None, settings.serve)}
     if settings.layers:
         properties["Layers"] = list(settings.layers)
     if settings.reserved_concurrency is not None:

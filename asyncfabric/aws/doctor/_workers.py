@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncfabric._exceptions import FabricError
 from asyncfabric.aws._missing import deploy_command, explain_missing
 from asyncfabric.aws.deploy._cloud import Refused
-from asyncfabric.aws.deploy._function import DEPENDENCIES, HANDLER, variables
+from asyncfabric.aws.deploy._function import DEPENDENCIES, HANDLER, SERVES, variables
 from asyncfabric.aws.deploy._package import build_package
 from asyncfabric.aws.deploy._target import Target
 
@@ -43,6 +43,9 @@ async def judge_function(has: dict[str, Any], member: Member, region: str) -> Fi
     name, mend = member.function_name, f"run: {deploy_command(member, region)}"
     if DEPENDENCIES in variables(has):
         mend += " --requirements ..., with all that it was deployed with"
+    served = variables(has).get(SERVES)
+    if served is not None:
+        mend += "".join(f" --serve {name}" for name in served.split())
     state = has.get("State", "Active")
     if state not in {"Active", "Inactive"}:
         reason = has.get("StateReason", "no reason given")
@@ -53,6 +56,8 @@ async def judge_function(has: dict[str, Any], member: Member, region: str) -> Fi
         says = f"{name} is not asyncfabric's ({has.get('Runtime')}, {has.get('Handler')})"
         return Finding("function", "failed", says, mend)
     try:
+        if served is not None:
+            raise FabricError(f"it runs functions of {served} only")
         digest = await asyncio.to_thread(_digest, Target(member.python, member.arch))
     except FabricError as error:
         return Finding("function", "ok", f"{name}; its code wasn't compared: {error}")

@@ -120,7 +120,7 @@ class AiobotocoreTransport:
                 try:
                     answer = await self._client.invoke(
                         FunctionName=request.function,
-                        InvocationType="RequestResponse",
+                        InvocationType="Event" if request.event else "RequestResponse",
                         Payload=_sendable(request.payload),
                         **options,
                     )

@@ -28,13 +28,15 @@ class Request(NamedTuple):
     """One invocation.
 
     The payload must not be changed before the answer is there. `seconds` is how long the answer
-    may take once the request is being sent; it is looked at every half second.
+    may take once the request is being sent; it is looked at every half second. An `event` is
+    answered as soon as Lambda has taken it; `tail` is for others only.
     """
 
     function: str
     payload: bytes | bytearray
     tail: bool
     seconds: float
+    event: bool = False
 
 
 class Reply:

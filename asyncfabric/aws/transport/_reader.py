@@ -25,6 +25,7 @@ class Reader:
         "_body",
         "_endless",
         "_errors",
+        "_fields",
         "_head_size",
         "_headers",
         "_parser",
@@ -63,11 +64,7 @@ class Reader:
         if not self._status:  # the parser keeps what is incomplete, however long it is
             self._head_size += len(data)
             if self._head_size > HEAD_LIMIT:
-                raise Unanswered(
-                    f"the reply's headers are larger than {HEAD_LIMIT} bytes",
-                    written=True,
-                    why="oversized",
-                )
+                raise _long_head()
         return self.complete
 
     def end(self) -> bool:
@@ -87,6 +84,7 @@ class Reader:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._head_size = 0
+        self._fields = 0
         self._body: bytes | bytearray = b""
         self._endless = False
 
@@ -99,8 +97,13 @@ class Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header in."""
-        if not self.complete:
-            self._headers[_lower(name)] = value.decode("latin-1")
+        if self.complete:
+            return
+        # Those behind a chunked body count, too, and those that come at once with all the others.
+        self._fields += len(name) + len(value)
+        if self._fields > HEAD_LIMIT:
+            raise _long_head()
+        self._headers[_lower(name)] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """Know the status, and how much is to come."""
@@ -137,6 +140,12 @@ class Reader:
             self.complete = True
             if not self._parser.should_keep_alive():
                 self.reusable = False
+
+
+def _long_head() -> Unanswered:
+    return Unanswered(
+        f"the reply's headers are larger than {HEAD_LIMIT} bytes", written=True, why="oversized"
+    )
 
 
 def _oversized() -> Unanswered:

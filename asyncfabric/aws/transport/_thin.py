@@ -118,6 +118,7 @@ class ThinTransport:
             tail=request.tail,
             credentials=credentials,
             now=now,
+            event=request.event,
         )
         connection.send(head, payload, done, self._loop.time() + request.seconds)
 

@@ -22,6 +22,7 @@ from asyncfabric_runtime._wire import OUTCOME, SPILLED
 
 from ._cargo import Cargo
 from ._connection import Connection
+from ._events import EVENT_BYTES, Events
 from ._faults import is_worth_another, may_have_run, scarce, told_as_timeout
 from ._heartbeats import Heartbeats
 from ._held import Held
@@ -103,6 +104,7 @@ class LambdaBackend:
         self._loop = asyncio.get_running_loop()
         self._cargo = Cargo(store)
         self._questions = Questions(self._connection, receiver.random)
+        self._events = Events(self._connection, receiver.random)
         self._modules = Modules(self._cargo, self._questions, self._settings.member)
         self._ready = asyncio.ensure_future(self._connect())
 
@@ -214,7 +216,7 @@ class LambdaBackend:
                 await self._cargo.store_code(name, data)
             if size > self._settings.inline:
                 held.key = self._cargo.new_key(envelope.plan.job)
-                frame = await self._cargo.store_frame(held.key, frame)
+                frame = await self._cargo.store_envelope(held.key, envelope)
         except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
             self._refused(held, error)
             return
@@ -222,6 +224,21 @@ class LambdaBackend:
             self._give_back(held)
             return
         self._invoke(held, frame)
+
+    async def equip(self, plan: Plan, code: dict[str, bytes]) -> None:
+        """Store the code of events; see `Leaves`."""
+        await self._opened()
+        self._cargo.doubt()
+        for name, data in self._cargo.missing(code, plan.archive, 0).items():
+            await self._cargo.store_code(name, data)
+
+    async def leave(self, envelope: Envelope, *, again: bool) -> None:
+        """Leave an invocation to Lambda, as an event; see `Leaves`."""
+        frame: Sequence[Buffer] = envelope.to_frame()
+        if _size(frame) > min(self._settings.inline, EVENT_BYTES):
+            key = self._cargo.new_key(envelope.plan.job)
+            frame = await self._cargo.store_envelope(key, envelope)
+        await self._events.send(to_payload(frame), again=again)
 
     def recall(self, flight: int, positions: Collection[int] | None) -> None:
         """Take back what has not left yet. What runs on Lambda can't be stopped."""
@@ -255,8 +272,8 @@ class LambdaBackend:
         try:
             kind, segments = from_body(reply.body, connection.function, connection.redeploy)
             if kind == SPILLED:
-                key, name = self._cargo.place_of(segments)
-                self._later(self._fetch(held, key, name, connection.request_id(reply)))
+                place = self._cargo.place_of(segments)
+                self._later(self._fetch(held, place, connection.request_id(reply)))
                 return
             self._take(held, kind, segments, connection.request_id(reply))
         except (FabricError, WireError) as error:
@@ -285,19 +302,19 @@ class LambdaBackend:
             receiver.on_returned(held.flight, unrun)
         receiver.on_outcome(outcome, worker, _size(segments))
 
-    async def _fetch(self, held: Held, key: str, name: str, worker: str) -> None:
+    async def _fetch(self, held: Held, place: tuple[str, str, int], worker: str) -> None:
         if self._receiver is None:
             return
         try:
             if held.recalled:
                 self._give_back(held)
                 return
-            kind, whole = await self._cargo.fetch_frame(key, name)
+            kind, whole = await self._cargo.fetch_frame(*place)
             self._take(held, kind, whole, worker)
         except Exception as error:  # noqa: BLE001 - a store's failure is the fan-out's
             self._refused(held, error)
         finally:
-            self._delete(key)
+            self._delete(place[0])
 
     def _refused(self, held: Held, error: Exception) -> None:
         """End the fan-out of an invocation."""

@@ -7,12 +7,14 @@ import os
 from typing import TYPE_CHECKING
 
 from asyncfabric._exceptions import FabricError, IntegrityError
+from asyncfabric_runtime._private import parted
 from asyncfabric_runtime._wire import SPILLED, WireError, load_place, pack, unpack
 from asyncfabric_storage import digest, object_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from asyncfabric_runtime import Envelope
     from asyncfabric_storage import ObjectStore
     from asyncfabric_storage._buffers import Buffer
 
@@ -85,6 +87,11 @@ class Cargo:
         finally:
             del self._storing[name]
 
+    def doubt(self) -> None:
+        """Take nothing for stored any more: somebody may have deleted it, and won't be heard of."""
+        self._stored.clear()
+        self._settled = None
+
     def found(self) -> None:
         """Know that a worker has all its code."""
         if self._rounds:
@@ -112,30 +119,34 @@ class Cargo:
         """Return where a frame can be stored."""
         return f"spill/{job}/{os.urandom(16).hex()}"
 
-    async def store_frame(self, key: str, frame: Sequence[Buffer]) -> list[Buffer]:
-        """Store a frame; return the small one that stands for it."""
+    async def store_envelope(self, key: str, envelope: Envelope) -> list[Buffer]:
+        """Store an envelope, but for what is private; return the frame that stands for it."""
+        bare, private = parted(envelope)
+        frame = bare.to_frame()
         name = await asyncio.to_thread(digest, frame)
         await self._store.put(key, frame)
-        return pack(SPILLED, (key, name, self._store.url))
+        size = sum(memoryview(piece).nbytes for piece in frame)
+        place = (key, name, self._store.url, size)
+        return pack(SPILLED, place, () if private is None else (private,))
 
     @staticmethod
-    def place_of(segments: list[memoryview]) -> tuple[str, str]:
-        """Return key and digest of the frame that a worker stored. Raises `WireError`."""
-        key, name, _ = load_place(segments[0])
+    def place_of(segments: list[memoryview]) -> tuple[str, str, int]:
+        """Return key, digest and size of the frame that a worker stored. Raises `WireError`."""
+        key, name, _, size = load_place(segments[0])
         if not key.startswith("spill/"):
             msg = f"it names {key!r} as its answer, which is not where answers are stored"
             raise WireError(msg)
-        return key, name
+        return key, name, size
 
-    async def fetch_frame(self, key: str, name: str) -> tuple[int, list[memoryview]]:
-        """Read the frame that a worker stored.
+    async def fetch_frame(self, key: str, name: str, size: int) -> tuple[int, list[memoryview]]:
+        """Read the frame that a worker stored, and no more than that.
 
         Raises `StorageError`; before anything of it is read, `IntegrityError`.
         """
-        data = await self._store.get(key)
+        data = await self._store.get(key, start=0, end=size + 1)
         aside = len(data) > _LARGE
         found = await asyncio.to_thread(digest, data) if aside else digest(data)
-        if found != name:
+        if len(data) != size or found != name:
             msg = (
                 f"object {key} in {self._store.url} holds other bytes than the worker stored: it "
                 "was changed or damaged; run the call again"

@@ -103,10 +103,20 @@ class Connection:
         request = self._request_type(self.function, payload, True, seconds)  # noqa: FBT003
         self._transport.invoke(request, done)
 
-    def diagnose(self, reply: Reply | Unanswered) -> Fault | None:
+    def leave(self, payload: bytes, seconds: float, done: Done) -> None:
+        """Leave an event to Lambda; `done` is told whether it was taken, within so many seconds."""
+        assert self._transport is not None  # noqa: S101 - as above
+        request = self._request_type(self.function, payload, False, seconds, True)  # noqa: FBT003
+        self._transport.invoke(request, done)
+
+    def diagnose(self, reply: Reply | Unanswered, *, event: bool = False) -> Fault | None:
         """Tell what is wrong with a reply, if anything is."""
         fault = self._diagnose(
-            reply, function=self.function, region=self._region, endpoint=self._endpoint
+            reply,
+            function=self.function,
+            region=self._region,
+            endpoint=self._endpoint,
+            event=event,
         )
         if fault is None:
             self._known = True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from asyncfabric.backends._heard import Heard
+from asyncfabric_runtime import WireError
 
 if TYPE_CHECKING:
     from asyncfabric_runtime import Envelope, Outcome
@@ -61,8 +63,23 @@ class Held:
         self.once: bool = plan.prompt
 
     def unanswered(self, outcome: Outcome) -> list[int]:
-        """Return the positions that an outcome doesn't answer."""
-        if len(outcome.positions) + len(outcome.failures) >= self.calls:
+        """Return the positions that an outcome doesn't answer.
+
+        Raises `WireError` where it answers calls that it was not given, or one of them twice, or
+        tells of times that are none.
+        """
+        if not isfinite(sum((outcome.busy, *outcome.phases, *outcome.run))):
+            msg = "it tells of times that are none"
+            raise WireError(msg)
+        every = range(self.calls)
+        if not all(place in every for place in outcome.logs):
+            msg = "it tells what calls printed that it was not given"
+            raise WireError(msg)
+        if outcome.positions == every and outcome.answered == self.calls:
             return []
-        answered = {*outcome.positions, *outcome.failures}
-        return [position for position in range(self.calls) if position not in answered]
+        answered = {*outcome.positions, *outcome.failures, *outcome.elsewhere}
+        left = [position for position in every if position not in answered]
+        if len(answered) != outcome.answered or len(left) + len(answered) != self.calls:
+            msg = "it answers calls that it was not given, or one of them twice"
+            raise WireError(msg)
+        return left

@@ -7,7 +7,12 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING, Any, cast
 
-from asyncfabric._exceptions import ConfigurationError, DeploymentError, VersionMismatch
+from asyncfabric._exceptions import (
+    ConfigurationError,
+    DeploymentError,
+    IntegrityError,
+    VersionMismatch,
+)
 from asyncfabric_runtime import PYTHON, WIRE_VERSION, WireError
 from asyncfabric_runtime._wire import PREFIX, unpack
 
@@ -57,16 +62,19 @@ def unreadable(function: str, why: object, redeploy: str) -> VersionMismatch:
 def _refusal(body: bytes | bytearray, function: str, redeploy: str) -> Exception:
     try:
         told: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     answer = cast("dict[str, Any]", told if isinstance(told, dict) else {})
     if "asyncfabric" not in answer:
         return ConfigurationError(
-            f"function {function} is no worker of asyncfabric: it answered {bytes(body[:100])!r}; "
-            f"give lambda:// the name of a deployed family, or deploy one: {redeploy}"
+            f"function {function} is no worker of asyncfabric: it answered {len(body):,} bytes of "
+            "something else; give lambda:// the name of a deployed family, or deploy one: "
+            f"{redeploy}"
         )
     wire, python = answer.get("wire"), answer.get("python")
     reason = f"function {function} refused to serve: {answer.get('reason')}"
+    if answer.get("integrity") is False:
+        return IntegrityError(f"{reason}. Run it again, and find out who writes to the store")
     if (wire, python) == (WIRE_VERSION, PYTHON):
         return DeploymentError(f"{reason}; see its log, and what asyncfabric doctor says")
     return VersionMismatch(

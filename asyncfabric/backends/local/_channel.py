@@ -136,7 +136,7 @@ class Channel:
                 self._body_filled += got
                 if self._body_filled == len(self._body):
                     self._finish_body()
-        except WireError:
+        except (WireError, MemoryError):  # a frame's size may be damaged, too
             self.close()
             self._on_end()
             return False

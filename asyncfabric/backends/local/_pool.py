@@ -196,7 +196,9 @@ class LocalBackend:
 
     def launch(self, envelope: Envelope, code: dict[str, bytes], seconds: float | None) -> None:
         """Send an invocation to the worker with the least on it."""
-        worker = self._least_loaded(is_async=envelope.plan.is_async)
+        # A copy is made since the other one doesn't get on: where that is, it may not either.
+        slow = None if envelope.copy_of is None else self._homes.get(envelope.copy_of)
+        worker = self._least_loaded(slow, is_async=envelope.plan.is_async)
         if worker is None:
             # The one that had room has died since.
             assert self._receiver is not None  # noqa: S101 - it is open
@@ -208,15 +210,18 @@ class LocalBackend:
             self._ticking = True
             self._later(STALL_SECONDS, self._tick)
 
-    def _least_loaded(self, *, is_async: bool) -> Worker | None:
+    def _least_loaded(self, slow: Worker | None = None, *, is_async: bool) -> Worker | None:
+        """Return the worker with the least on it, the slow one only where no other has room."""
         best, least = None, 0
         for worker in self._workers:
             if worker.free:
                 return worker
-            if worker.room(is_async=is_async):
+            if worker is not slow and worker.room(is_async=is_async):
                 calls = worker.calls
                 if best is None or calls < least:
                     best, least = worker, calls
+        if best is None and slow is not None and slow.room(is_async=is_async):
+            return slow
         return best
 
     def on_ready(self) -> None:

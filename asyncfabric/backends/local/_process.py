@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import signal
 import socket
 import subprocess
@@ -28,6 +29,10 @@ then go over in a few steps. Buffers of a megabyte and more were slower again.""
 _START = (
     "import sys; sys.path[:0] = {path!r}; from asyncfabric_runtime._worker import main; main({fds})"
 )
+
+
+_WITHHELD = frozenset({"ASYNCFABRIC_KEY"})
+"""Variables of the driver that its workers don't inherit: the master key of durable jobs."""
 
 
 class WorkerProcess:
@@ -65,6 +70,7 @@ class WorkerProcess:
                     _START.format(path=path, fds=", ".join(map(str, inherited))),
                 ],
                 stdin=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in os.environ if name not in _WITHHELD},
                 pass_fds=inherited,
                 # Out of the terminal's process group: Ctrl-C is for the driver to handle.
                 process_group=0,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncfabric.backends._heard import Heard
 from asyncfabric_runtime import Outcome
-from asyncfabric_runtime._invocation import LOADING, WAITING
+from asyncfabric_runtime._invocation import LOADING
 from asyncfabric_runtime._progress import Report
+from asyncfabric_runtime._steps import WAITING
 from asyncfabric_runtime._wire import (
     HELLO,
     OUTCOME,
@@ -16,6 +17,7 @@ from asyncfabric_runtime._wire import (
     READY,
     RECALL,
     RETURNED,
+    WireError,
     load_head,
     pack,
 )
@@ -36,6 +38,9 @@ SOON = 0.005
 """A worker is given its next invocation when the present one should end within so many seconds."""
 TIMEOUT_GRACE = 1.0
 """How many seconds past its timeout a call may hang before the driver kills the worker itself."""
+
+
+_SENSELESS = "a worker tells what makes no sense; a call of it may have written to its socket"
 
 
 class Load:
@@ -175,7 +180,8 @@ class Worker:
         if kind == OUTCOME:
             self._on_outcome(Outcome.from_segments(segments), size)
         elif kind == RETURNED:
-            flight, positions = load_head(segments[0])
+            flight, told = _pair(segments[0])
+            positions = None if told is None else _positions(told)
             load = self.loads.get(flight)
             if load is not None:
                 load.left -= load.left if positions is None else len(positions)
@@ -187,8 +193,8 @@ class Worker:
                 self.stalled = False  # all was taken back: no answer will come to say so
             self._pool.on_returned(flight, positions)
         elif kind == PROGRESS:
-            flight, wire = load_head(segments[0])
-            self._on_report(flight, Report.from_wire(wire))
+            flight, wire = _pair(segments[0])
+            self._on_report(flight, _report(wire))
         elif kind == READY:
             self.ready = True
             self._pool.on_ready()
@@ -200,9 +206,11 @@ class Worker:
         self.stalled = False
         self.known.difference_update(outcome.lacks)
         if load is not None:
-            load.left -= len(outcome.positions) + len(outcome.failures)
+            load.left -= outcome.answered
             if load.cancelled:
-                load.cancelled.difference_update(outcome.positions, outcome.failures)
+                load.cancelled.difference_update(
+                    outcome.positions, outcome.failures, outcome.elsewhere
+                )
             if outcome.final:
                 del self.loads[outcome.flight]
         self._pool.on_outcome(self, outcome, size)
@@ -268,3 +276,38 @@ class Worker:
         """Hang up; the worker ends when it notices."""
         self._channel.close()
         self.process.control.close()
+
+
+def _pair(head: memoryview) -> tuple[int, Any]:
+    """Read a head of an invocation's number and something else. Raises `WireError`."""
+    told = load_head(head)
+    try:
+        flight, other = told
+    except (TypeError, ValueError):
+        flight = other = None
+    if type(flight) is int:
+        return flight, other
+    raise WireError(_SENSELESS)
+
+
+def _positions(told: Any) -> list[int]:  # noqa: ANN401 - plain data
+    """Read positions. Raises `WireError`."""
+    if type(told) is list and {int}.issuperset(map(type, told)):  # pyright: ignore[reportUnknownArgumentType]
+        return told  # pyright: ignore[reportUnknownVariableType]
+    raise WireError(_SENSELESS)
+
+
+def _report(wire: Any) -> Report:  # noqa: ANN401 - plain data
+    """Read a report. Raises `WireError`."""
+    try:
+        report = Report.from_wire(wire)
+        numbers = [
+            report.position,
+            report.seconds,
+            *(each for mark in report.marks for each in mark),
+        ]
+        if type(report.position) is int and {int, float}.issuperset(map(type, numbers)):
+            return report
+    except (TypeError, ValueError):
+        pass
+    raise WireError(_SENSELESS)

@@ -33,9 +33,21 @@ class Served:
         calls: how many of its calls were begun.
         fate: "answered", "failed ...", "lost".
         beats: its reports of progress.
+        foreseen: what becomes of it has been drawn.
     """
 
-    __slots__ = ("beats", "began", "calls", "environment", "fate", "first", "slow", "start", "work")
+    __slots__ = (
+        "beats",
+        "began",
+        "calls",
+        "environment",
+        "fate",
+        "first",
+        "foreseen",
+        "slow",
+        "start",
+        "work",
+    )
 
     def __init__(
         self, work: Work, environment: Environment, slow: float, start: float, *, first: bool
@@ -49,6 +61,7 @@ class Served:
         self.calls = 0
         self.fate = "answered"
         self.beats: Beats | None = None
+        self.foreseen = False
 
 
 class Accounts:
@@ -117,7 +130,7 @@ class Accounts:
         """Write down the calls that are answered for the first time."""
         ledger, indices, job = self._ledger, work.envelope.indices, work.job
         ledger.failures += len(outcome.failures)
-        for position in outcome.positions:
+        for position in (*outcome.positions, *outcome.elsewhere):
             entry = self._under_way[job, indices[position]]
             if not entry[1]:
                 entry[1] = 1

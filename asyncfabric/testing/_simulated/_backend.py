@@ -195,8 +195,8 @@ class SimulatedBackend:
         if receiver is None:
             return
         calls = len(work.envelope.indices)
-        if len(outcome.positions) + len(outcome.failures) < calls:
-            answered = {*outcome.positions, *outcome.failures}
+        if outcome.answered < calls:
+            answered = {*outcome.positions, *outcome.failures, *outcome.elsewhere}
             unrun = [place for place in range(calls) if place not in answered]
             receiver.on_returned(flight, unrun)
         if outcome.segments:

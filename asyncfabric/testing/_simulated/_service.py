@@ -19,13 +19,13 @@ from asyncfabric.testing._admission import (
     RESERVED_CONCURRENCY,
     RESERVED_RATE,
 )
-from asyncfabric_runtime._invocation import Invocation
 from asyncfabric_runtime._outcome import Phases
 from asyncfabric_storage import StorageError
 
 from ._accounts import Accounts, Served
 from ._agenda import Agenda
 from ._beats import Beats, Foreseen, Live
+from ._lasting import DiedError, Lasting
 from ._meter import Meter
 from ._network import network
 from ._replies import CALLER_RATE, KINDS
@@ -169,7 +169,8 @@ class Service:
         plan = envelope.plan
         served.began = self._loop.time()
         meter = Meter(served.slow, profile.noise, self._noises, plan.timeout, FUNCTION_SECONDS)
-        invocation = Invocation(envelope, served.environment.process)
+        invocation = Lasting(envelope, served.environment.process)
+        invocation.before = partial(self._spend, served, meter)
         invocation.limit = meter
         invocation.on_progress = meter.mark
         if first := served.first:
@@ -180,7 +181,7 @@ class Service:
                 self._beat(served, live)
         if (
             plan.is_async
-            or plan.by_reference
+            or plan.keeps
             or (first and work.key is not None)
             or invocation.needs_fetching()
         ):
@@ -224,17 +225,33 @@ class Service:
         self._tasks.discard(task)
         self._check_rest()
 
-    async def _run_here(self, served: Served, invocation: Invocation, meter: Meter) -> None:
+    async def _run_here(self, served: Served, invocation: Lasting, meter: Meter) -> None:
         network.set(served.environment.network)
         outcomes: list[Outcome] = []
         began = self._loop.time()
         if served.work.key is not None:
             with contextlib.suppress(StorageError):  # it has been deleted, since nobody waits
                 await self._store.get(served.work.key)
-        await invocation.run_here(outcomes.append, stream=False)
+        with contextlib.suppress(DiedError):  # there is no answer then, and nothing is kept
+            await invocation.run_here(outcomes.append, stream=False)
         if invocation.plan.env:
             served.environment.process.enter_environment(None)
-        await self._store_answer(served, outcomes[-1], meter, self._loop.time() - began)
+        if not outcomes:
+            self._end(served, invocation.record.outcome(final=True))
+            return
+        waited = self._loop.time() - began - (meter.total if served.foreseen else 0.0)
+        await self._store_answer(served, outcomes[-1], meter, waited)
+
+    async def _spend(self, served: Served, meter: Meter) -> None:
+        """Let the time pass that the calls of a durable job take: then their results are kept.
+
+        Raises `DiedError` where the environment doesn't last so long.
+        """
+        seconds = self._foresee(served, meter)
+        served.foreseen = True
+        await asyncio.sleep(seconds)
+        if served.fate.startswith("failed"):
+            raise DiedError
 
     async def _store_answer(
         self, served: Served, outcome: Outcome, meter: Meter, waited: float
@@ -254,31 +271,37 @@ class Service:
         self._ran(served, outcome, meter, waited)
 
     def _ran(self, served: Served, outcome: Outcome, meter: Meter, waited: float) -> None:
-        profile, agenda, plan = self.profile, self.agenda, served.work.envelope.plan
-        seconds, total = meter.seconds, meter.total
-        served.calls = len(outcome.positions) + len(outcome.failures)
-        own = waited if plan.is_async else 0.0
+        seconds = meter.seconds
+        served.calls = outcome.answered
+        own = waited if served.work.envelope.plan.is_async else 0.0
         outcome.run = array("d", [own + seconds.get(at, 0.0) for at in outcome.positions])
         outcome.phases = Phases(fetch=waited - own)
-        outcome.busy = total
+        outcome.busy = meter.total
         outcome.peak_memory = 0
+        left = 0.0 if served.foreseen else self._foresee(served, meter)
+        self.agenda.after(left, self._end, served, outcome)
+
+    def _foresee(self, served: Served, meter: Meter) -> float:
+        """Draw what becomes of an invocation; return how many seconds that takes."""
+        profile, is_async = self.profile, served.work.envelope.plan.is_async
+        total = meter.total
         if served.fate != "answered":
             pass
         elif profile.failures and self._failures.random() < profile.failures:
             total *= self._points.random()
             served.fate = "failed " + self._points.choice(KINDS)
-            if not plan.is_async:
+            if not is_async:
                 served.calls = meter.begun_within(total)
         elif profile.lost and self._losses.random() < profile.lost:
             served.fate = "lost"
         if (
             served.first
             and served.work.heard is not None
-            and not plan.is_async
+            and not is_async
             and total > profile.heartbeat_seconds
         ):
             self._beat(served, Foreseen(meter), total)
-        agenda.after(total, self._end, served, outcome)
+        return total
 
     # -- ending ---------------------------------------------------------------------------------
 

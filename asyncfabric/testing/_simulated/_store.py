@@ -65,6 +65,11 @@ class SimulatedStore(MemoryStore):
         """True: they are on other machines, as far as the simulation goes."""
         return True
 
+    @property
+    def ephemeral(self) -> bool:
+        """False: it lasts as long as the account, whoever comes and goes there."""
+        return False
+
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> memoryview:
         """Return the object's bytes; see `ObjectStore.get`."""
         validate_key(key)
@@ -204,4 +209,4 @@ class SimulatedStore(MemoryStore):
             await asyncio.sleep(self._jitter.uniform(0, longest))
 
     def __repr__(self) -> str:
-        return f"<SimulatedStore objects={len(self._objects)}>"
+        return f"<SimulatedStore {self.url} objects={len(self._objects)}>"

@@ -93,6 +93,7 @@ GOOD_OUTCOME: tuple[Any, ...] = (
     0,
     True,
     [],
+    [],
 )
 
 
@@ -106,12 +107,12 @@ GOOD_OUTCOME: tuple[Any, ...] = (
         (b'"' + base64.b64encode(b"AF" + b"\xff" * 30) + b'"', af.VersionMismatch, "wire version"),
         (framed(OUTCOME, GOOD_OUTCOME)[:-9] + b'"', af.VersionMismatch, "can't be read"),
         (framed(OUTCOME, "what?"), af.VersionMismatch, "another shape"),
-        (framed(OUTCOME, (None,) * 12), af.VersionMismatch, "another shape"),
+        (framed(OUTCOME, (None,) * 13), af.VersionMismatch, "another shape"),
         (framed(OUTCOME, (77, *GOOD_OUTCOME[1:])), af.VersionMismatch, "another invocation"),
         (framed(PONG, {}), af.VersionMismatch, f"of kind {PONG}"),
         (framed(SPILLED, "what?"), af.VersionMismatch, "can't read"),
-        (framed(SPILLED, ("jobs/other", "d", "u")), af.VersionMismatch, "not where answers"),
-        (framed(SPILLED, ("spill/x", "d", "u")), StorageError, "spill/x"),
+        (framed(SPILLED, ("jobs/other", "d", "u", 1)), af.VersionMismatch, "not where answers"),
+        (framed(SPILLED, ("spill/x", "d", "u", 1)), StorageError, "spill/x"),
         (b"null", af.DeploymentError, "no worker of asyncfabric"),
         (b"[1, 2]", af.DeploymentError, "no worker of asyncfabric"),
     ],
@@ -132,7 +133,7 @@ async def test_a_stored_answer_that_was_changed(tmp_path: Path) -> None:
     key = "spill/job/1"
     store = af.Fabric("inline://", storage=f"file://{tmp_path}").store
     await store.put(key, b"forged")
-    body = framed(SPILLED, (key, digest(b"genuine"), store.url))
+    body = framed(SPILLED, (key, digest(b"genuine"), store.url, 7))
     async with (
         impostor(saying(body)) as server,
         af.Fabric(server.backend, storage=store, max_concurrency=1) as fabric,

@@ -30,6 +30,7 @@ async def program(front: LambdaFront, script: Path, *arguments: str, path: str =
             "PYTHONPATH": os.pathsep.join(filter(None, [PATH, path])),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": os.environ["TMPDIR"],
+            "ASYNCFABRIC_KEY": "5a" * 32,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

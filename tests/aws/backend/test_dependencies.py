@@ -39,7 +39,7 @@ async def test_packages_that_cannot_be_installed_are_a_refusal(tmp_path: Path) -
     environment = {VARIABLE: f"file://{path}#{digest}"}
     async with LambdaFront(environment=environment) as front, af.Fabric(front.backend) as fabric:
         for _ in range(2):
-            with pytest.raises(af.DeploymentError, match=r"refused.*not the archive.*deploy"):
+            with pytest.raises(af.IntegrityError, match=r"refused.*not the archive.*deploy"):
                 await fabric.submit(gift, 1)
         assert front.counters.function_errors == 0
         path.write_bytes(whole)

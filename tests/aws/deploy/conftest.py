@@ -1,7 +1,7 @@
 """An account at moto, where each test has a family of its own; one package for all of them."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 def use_package(monkeypatch: pytest.MonkeyPatch, package: Archive) -> None:
     """Have this zip deployed, and doctor expect it."""
 
-    def built(path: Path, target: Target) -> Archive:
+    def built(path: Path, target: Target, serve: Sequence[str] = ()) -> Archive:
         return package
 
     for module in (_plan, _workers):

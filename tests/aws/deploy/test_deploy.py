@@ -100,7 +100,7 @@ async def test_the_bucket(cloud: Cloud, family: Family, tmp_path: Path) -> None:
     }
     days = {rule["Filter"]["Prefix"]: rule.get("Expiration", {}).get("Days") for rule in rules}
     assert days[f"{family.name}/objects/"] == 7
-    assert not [prefix for prefix in days if "dependencies" in prefix]
+    assert not [prefix for prefix in days if "dependencies" in prefix or "jobs" in prefix]
 
 
 async def test_the_second_time_there_is_nothing_to_do(

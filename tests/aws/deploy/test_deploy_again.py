@@ -112,3 +112,28 @@ async def test_two_who_deploy_at_the_same_time(
     name = Member(family.name, WIRE_VERSION, PYTHON, "x86_64", 1769).function_name
     has = await cloud.call("lambda", "get_function_configuration", FunctionName=name)
     assert has["Timeout"] == 300
+
+
+async def test_jobs_expired_once(cloud: Cloud, family: Family, tmp_path: Path) -> None:
+    """The rule that earlier versions made would take the manifest of a job under way."""
+    settings = _settings(family)
+    plan = await make_plan(cloud, settings, tmp_path)
+    await apply(plan.steps)
+    bucket = Bucket(cloud, plan.place)
+    rules = (await bucket.call("get_bucket_lifecycle_configuration"))["Rules"]
+    jobs, mine = (
+        dict[str, Any](
+            ID=f"{family.name}{part}",
+            Status="Enabled",
+            Filter={"Prefix": f"{family.name}{part}/"},
+            Expiration={"Days": 30},
+        )
+        for part in ("/jobs", "-mine")
+    )
+    await bucket.call(
+        "put_bucket_lifecycle_configuration",
+        LifecycleConfiguration={"Rules": [*rules, jobs, mine]},
+    )
+    await apply((await make_plan(cloud, settings, tmp_path)).steps)
+    kept = (await bucket.call("get_bucket_lifecycle_configuration"))["Rules"]
+    assert {rule["ID"] for rule in kept} == {rule["ID"] for rule in [*rules, mine]}

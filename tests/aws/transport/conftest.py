@@ -31,6 +31,7 @@ class Client:
         function: str = "f",
         tail: bool = False,
         seconds: float = 30.0,
+        event: bool = False,
     ) -> asyncio.Future[Reply | Unanswered]:
         """Send an invocation; the future has whatever comes of it."""
         answered: asyncio.Future[Reply | Unanswered] = asyncio.get_running_loop().create_future()
@@ -40,7 +41,7 @@ class Client:
             assert not inside, "called back at once"
             answered.set_result(answer)  # fails if it is called twice
 
-        self.transport.invoke(Request(function, payload, tail, seconds), done)
+        self.transport.invoke(Request(function, payload, tail, seconds, event), done)
         inside = False
         return answered
 

@@ -58,6 +58,17 @@ async def test_a_request_and_its_reply(connect: Connect) -> None:
     assert "/eu-west-1/lambda/aws4_request, SignedHeaders=" in authorization
 
 
+async def test_an_event_and_its_reply(connect: Connect) -> None:
+    taken = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+    async with Scripted(answering(taken)) as server:
+        client = await connect(server.url)
+        for _ in range(2):  # on one connection
+            answer = await client.ask(b'"in"', event=True)
+            assert isinstance(answer, Reply)
+            assert (answer.status, bytes(answer.body)) == (202, b"")
+        assert {got.headers["x-amz-invocation-type"] for got in server.requests} == {"Event"}
+
+
 async def test_the_log_is_not_asked_for_by_itself(connect: Connect) -> None:
     async with Scripted(answering(OK)) as server:
         await (await connect(server.url)).reply()

@@ -18,6 +18,9 @@ async def fabrics() -> None:
     af.Fabric(limit=5)  # error
     af.Fabric(idempotent="no")  # error
     af.Fabric(weight="2")  # error
+    af.Fabric(trust="json")  # error
+    af.Fabric(code="none")  # error
+    af.Fabric(secrets=["DSN"])  # error
     af.Fabric().with_options(limit=af.Limit())  # error
     with af.Fabric():  # error
         pass

@@ -1,0 +1,176 @@
+"""What nobody needs any more: areas of discarded jobs, data of executions that did not win.
+
+No key is needed. Whoever can mislead this by changing objects could delete them as well.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from asyncfabric._exceptions import IntegrityError, ObjectNotFound, StorageError
+from asyncfabric_storage import _job_places as places
+from asyncfabric_storage._commits import MAX_RECORD_BYTES
+from asyncfabric_storage._sealed import FAILED, FIXED_BYTES, Sealed, read_sealed
+
+from ._manifest import MAX_MANIFEST_BYTES
+
+if TYPE_CHECKING:
+    from asyncfabric_storage import ObjectInfo, ObjectStore
+
+GRACE = timedelta(days=1)
+"""What is younger may belong to work under way: no attempt on Lambda outlives 15 minutes."""
+
+_UNREADABLE = "?"
+
+
+class Collected(NamedTuple):
+    """What was deleted.
+
+    Attributes:
+        areas: of jobs that are no more.
+        leases: of earlier drivers.
+        executions: whose data was not the result.
+        objects: all in all.
+        size: their bytes.
+        unreadable: names of jobs whose manifest can't be read; nothing was deleted then but
+            what a readable one has left.
+    """
+
+    areas: int
+    leases: int
+    executions: int
+    objects: int
+    size: int
+    unreadable: tuple[str, ...]
+
+
+async def collect(
+    store: ObjectStore, *, grace: timedelta = GRACE, now: datetime | None = None
+) -> Collected:
+    """Delete what is orphaned and, where that can't be known otherwise, older than `grace`.
+
+    Safe beside running jobs. Costs a LIST for each thousand objects, and a GET for each large
+    result.
+
+    Raises:
+        StorageError: the store failed; what was deleted stays deleted.
+    """
+    before = (datetime.now(UTC) if now is None else now) - grace
+    areas, unreadable = await _areas(store)
+    walk = _Walk(store, areas, before, keep_unknown=bool(unreadable))
+    async for info in store.list(f"{places.ROOT}/"):
+        await walk.see(info)
+    await walk.leave()
+    await store.delete_many(walk.doomed)
+    return Collected(
+        walk.orphaned,
+        walk.leases,
+        walk.executions,
+        len(walk.doomed),
+        walk.size,
+        tuple(unreadable),
+    )
+
+
+async def _areas(store: ObjectStore) -> tuple[set[str], list[str]]:
+    """Return the areas that jobs have, and the names of jobs whose area can't be known."""
+    prefix = f"{places.ROOT}/"
+    areas: set[str] = set()
+    unreadable: list[str] = []
+    async for info in store.list(f"{prefix}{places.NAMES}"):
+        place = info.key[len(prefix) :]
+        try:
+            record = await read_sealed(store, places.ROOT, place, MAX_MANIFEST_BYTES)
+        except ObjectNotFound:
+            continue  # discarded just now
+        except StorageError:
+            unreadable.append(place[len(places.NAMES) :])
+        else:
+            areas.add(record.nonce.hex())
+    return areas, unreadable
+
+
+class _Walk:
+    """Goes through all objects in the order of their keys, and so through one area at a time."""
+
+    def __init__(
+        self, store: ObjectStore, areas: set[str], before: datetime, *, keep_unknown: bool
+    ) -> None:
+        self.doomed: list[str] = []
+        self.orphaned = self.leases = self.executions = self.size = 0
+        self._store = store
+        self._areas = areas
+        self._before = before
+        self._keep_unknown = keep_unknown
+        self._area = ""
+        self._unowned: list[ObjectInfo] = []
+        self._lease: ObjectInfo | None = None
+        self._winner: tuple[int, str | None] = (-1, None)
+
+    async def see(self, info: ObjectInfo) -> None:
+        area, _, place = info.key[len(places.ROOT) + 1 :].partition("/")
+        if area != self._area:
+            await self.leave()
+            self._area = area
+        if not places.is_area(area):
+            return
+        if area not in self._areas:
+            self._unowned.append(info)
+        elif places.number_in(place, places.LEASE) is not None:
+            if self._lease is not None:  # the newest stays: it tells the older drivers to stop
+                self.leases += 1
+                self._doom(self._lease)
+            self._lease = info
+        elif (found := places.execution_in(place)) is not None:
+            await self._data(info, *found)
+
+    async def leave(self) -> None:
+        """Decide about the area that has been gone through."""
+        unowned, self._unowned, self._lease, self._winner = self._unowned, [], None, (-1, None)
+        # All of it must be old: a job is begun by writing its code before its manifest.
+        if unowned and not self._keep_unknown and all(map(self._is_old, unowned)):
+            self.orphaned += 1
+            for info in unowned:
+                self._doom(info)
+
+    async def _data(self, info: ObjectInfo, index: int, execution: str) -> None:
+        if self._winner[0] != index:
+            self._winner = index, await self._winner_of(index)
+        winner = self._winner[1]
+        # Without a result, this may become it at any moment.
+        if winner == _UNREADABLE:
+            return
+        if execution != winner and (winner is not None or self._is_old(info)):
+            self.executions += 1
+            self._doom(info)
+
+    async def _winner_of(self, index: int) -> str | None:
+        """Return whose execution is the result; None while there is none."""
+        root = f"{places.ROOT}/{self._area}"
+        try:
+            record = await read_sealed(self._store, root, places.done(index), MAX_RECORD_BYTES)
+        except ObjectNotFound:
+            return None
+        except IntegrityError:
+            return _UNREADABLE
+        return _execution(record)
+
+    def _is_old(self, info: ObjectInfo) -> bool:
+        return info.modified <= self._before
+
+    def _doom(self, info: ObjectInfo) -> None:
+        self.doomed.append(info.key)
+        self.size += info.size
+
+
+def _execution(record: Sealed) -> str:
+    """Return the execution that a record names; nothing is verified."""
+    if record.kind == FAILED:
+        return ""
+    try:
+        head: Any = json.loads(record.body[FIXED_BYTES : FIXED_BYTES + record.head_bytes])
+        return str(head["execution"])
+    except (ValueError, RecursionError, TypeError, LookupError):
+        return _UNREADABLE

@@ -1,0 +1,1 @@
+"""Parsers of what comes from outside, given what nobody would send."""

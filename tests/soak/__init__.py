@@ -1,0 +1,1 @@
+"""One Fabric for a very long time: nothing grows, nothing is left."""
