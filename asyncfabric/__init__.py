@@ -52,6 +52,7 @@ from .scheduling import Retry as Retry
 if _TYPE_CHECKING:
     from types import ModuleType as _ModuleType
 
+    from . import bsp as bsp
     from . import jobs as jobs
     from . import params as params
 
@@ -86,6 +87,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerCrashed",
     "as_completed",
+    "bsp",
     "current",
     "function",
     "gather",
@@ -94,7 +96,7 @@ __all__ = [
     "run",
 ]
 
-_PACKAGES = frozenset({"jobs", "params"})
+_PACKAGES = frozenset({"bsp", "jobs", "params"})
 
 
 def __getattr__(name: str) -> "_ModuleType":

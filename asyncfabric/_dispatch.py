@@ -16,6 +16,8 @@ from ._receiving import Launched, Receiving
 from .reporting import InvocationLaunched, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from asyncfabric_runtime import Envelope
 
     from ._run import Run
@@ -280,10 +282,20 @@ class Dispatcher(Receiving):
 
     async def drain(self, seconds: float) -> None:
         """Wait, so long at most, until no run has anything left to do."""
-        self._landing = asyncio.Event()
+        await self._until(lambda: all(run.at_rest for run in self._runs), seconds)
+
+    async def stopped(self, runs: Collection[Run], seconds: float) -> None:
+        """Wait, so long at most, until workers are done with what some runs had launched."""
+        await self._until(
+            lambda: not any(flight.run in runs for flight in self._flights.values()), seconds
+        )
+
+    async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
+        if self._landing is None:
+            self._landing = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not all(run.at_rest for run in self._runs):
+                while not reached():
                     self._landing.clear()
                     await self._landing.wait()
 

@@ -24,6 +24,7 @@ What a function itself raises is raised as it is, with the remote traceback as i
 
 from __future__ import annotations
 
+from asyncfabric_runtime._errors import SerializationError
 from asyncfabric_storage import (
     ConfigurationError,
     FabricError,
@@ -51,10 +52,6 @@ __all__ = [
     "VersionMismatch",
     "WorkerCrashed",
 ]
-
-
-class SerializationError(FabricError, TypeError):
-    """A function, an input or a result can't be pickled or read back; the message names which."""
 
 
 class InvocationError(FabricError):

@@ -17,8 +17,8 @@ from ._deliveries import HandedOut
 from ._exceptions import ConfigurationError, Saturated, SerializationError
 from ._function import options_of
 from ._launch import Launch, put
-from ._map_methods import MapMethods
 from ._options import Settings
+from ._reduce_methods import ReduceMethods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,7 +41,7 @@ P = ParamSpec("P")
 _SUBMISSIONS_KEPT = 256
 
 
-class Fabric(MapMethods):
+class Fabric(ReduceMethods):
     """Runs plain functions, by the thousand, on stateless workers, and awaits the results.
 
         async with asyncfabric.Fabric() as fabric:          # this machine's cores

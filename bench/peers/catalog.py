@@ -66,6 +66,11 @@ _CATALOGUE = (
             ),
             Way("parameter-server-4", "the same with every=4: four updates travel as one push"),
             Way("store", "store.put_many, store.get_many of an s3:// store"),
+            Way("pairs", "bsp.shuffle, combine=operator.add; the mapper yields (word, 1)"),
+            Way("counter", "the same; the mapper returns a Counter, made line by line"),
+            Way("whole", "the same; Counter(findall(chunk.read().lower()))", best=True),
+            Way("sort", "await bsp.sort(fabric, source, destination, memory=...)"),
+            Way("simulated-stages", "bsp on the simulated cloud: planning, requests, transfers"),
         ),
         heavy=False,
     ),
@@ -144,6 +149,7 @@ _CATALOGUE = (
         (
             Way("submit", "[client.submit(f, x, pure=False) for x in xs], gather", each=True),
             Way("map", "client.gather(client.map(f, xs, pure=False))", best=True),
+            Way("bag", "read_text(...).map(words).flatten().frequencies(), processes"),
         ),
     ),
     Peer(
@@ -207,6 +213,44 @@ _CATALOGUE = (
         "",
         None,
         (Way("backups", "a copy at 3 x the median once half of those started have ended"),),
+        heavy=False,
+    ),
+    Peer(
+        "PySpark",
+        "",  # this and those below only in the tables of two stages
+        "pyspark",
+        (
+            Way("rdd", "textFile(...).flatMap(words).map(one).reduceByKey(operator.add)"),
+            Way("rdd-counter", "the same by mapPartitions: a Counter of each", best=True),
+            Way("dataframe", "split, explode, groupBy, count: no Python function", best=True),
+            Way("dataframe-sort", "read.text(...).orderBy(key).write.text(...)", best=True),
+        ),
+    ),
+    Peer(
+        "polars",
+        "",
+        "polars",
+        (Way("lazy", "scan_lines, extract_all, explode, group_by, streaming", best=True),),
+        heavy=False,
+    ),
+    Peer(
+        "DuckDB",
+        "",
+        "duckdb",
+        (
+            Way("count", "SELECT word, count(*) ... unnest(string_split_regex(...))", best=True),
+            Way("copy", "COPY (SELECT ... ORDER BY key) TO ...", best=True),
+        ),
+        heavy=False,
+    ),
+    Peer(
+        "GNU sort",
+        "",
+        None,
+        (
+            Way("key", "LC_ALL=C sort --stable --key=1.1,1.10 --parallel=2", best=True),
+            Way("line", "LC_ALL=C sort --parallel=2: whole lines"),
+        ),
         heavy=False,
     ),
     Peer(

@@ -15,8 +15,11 @@ from bench.tables.local_rate import TABLE as _LOCAL_RATE
 from bench.tables.memory import TABLE as _MEMORY
 from bench.tables.params import TABLE as _PARAMS
 from bench.tables.scale import TABLE as _SCALE
+from bench.tables.simulated_stages import TABLE as _SIMULATED_STAGES
+from bench.tables.sort import TABLE as _SORT
 from bench.tables.storage import TABLE as _STORAGE
 from bench.tables.stragglers import TABLE as _STRAGGLERS
+from bench.tables.wordcount import TABLE as _WORDCOUNT
 from bench.tables.worker_start import TABLE as _WORKER_START
 
 TABLES = {
@@ -32,8 +35,11 @@ TABLES = {
         _INVOKE_CPU,
         _HELD,
         _LAMBDA_E2E,
+        _WORDCOUNT,
+        _SORT,
         _STRAGGLERS,
         _SCALE,
         _PARAMS,
+        _SIMULATED_STAGES,
     )
 }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 USER = "user"  # the user's function raised
 TIMEOUT = "timeout"  # the attempt outlived its timeout
@@ -97,9 +100,14 @@ def _without_our_frames(error: BaseException) -> BaseException:
     """Drop the runtime's own frames from the top of the traceback: they tell a user nothing."""
     here = __name__.partition(".")[0]
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__package__") == here:
+    while frames is not None and _package(frames) == here:
         frames = frames.tb_next
     return error.with_traceback(frames) if frames is not None else error
+
+
+def _package(frame: TracebackType) -> str:
+    name: str = frame.tb_frame.f_globals.get("__package__") or ""
+    return name.partition(".")[0]
 
 
 def _pickled(error: BaseException) -> bytes | None:

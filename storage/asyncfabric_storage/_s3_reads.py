@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from ._s3_clients import Clients
 
 PART = 8 * 1024 * 1024
-"""Bytes of a large object that one request reads: AWS advises 8 to 16 MiB."""
+"""Bytes of a large object that one request reads, at least: AWS advises 8 to 16 MiB."""
+LARGEST_PART = 32 * 1024 * 1024
+"""And at most. A range that a caller chose is not cut below it: he has several on their way.
+
+A terabyte in parts of 8 MiB is 23 s of the 5,500 reads a second that a fresh prefix takes.
+"""
 PARTS_AT_ONCE = 16
-"""Of one object; all its requests count in the store's own bound, too."""
+"""Of one object; all its requests count in the store's own bound, too.
+
+So what is on its way takes as much memory as what is read, and at most 512 MiB.
+"""
 _VERSIONS = 10
 """Times that an object is read anew because it was replaced."""
 
@@ -64,7 +72,7 @@ class Reading(NamedTuple):
         raise StorageError(msg)
 
     async def _range(self, start: int, end: int | None) -> memoryview:
-        stop = start + PART if end is None else min(end, start + PART)
+        stop = start + PART if end is None else min(end, start + part_bytes(end - start))
         try:
             first = await self._part(start, stop)
         except Refused as refused:
@@ -90,12 +98,14 @@ class Reading(NamedTuple):
         whole = memoryview(mmap(-1, end - start))
         whole[: stop - start] = first.data
 
+        size = part_bytes(end - stop)
+
         async def read(begin: int) -> None:
-            until = min(begin + PART, end)
+            until = min(begin + size, end)
             part = await self._part(begin, until, first.version)
             whole[begin - start : until - start] = part.data
 
-        await Pumps(range(stop, end, PART), read, PARTS_AT_ONCE).run()
+        await Pumps(range(stop, end, size), read, PARTS_AT_ONCE).run()
         return whole.toreadonly()
 
     async def _part(self, start: int, stop: int, version: str | None = None) -> _Part:
@@ -127,3 +137,10 @@ class Reading(NamedTuple):
         data = await self.flow.run(send)
         start, end = clip_range(self.key, len(data), start, end)
         return memoryview(data)[start:end]
+
+
+def part_bytes(size: int) -> int:
+    """Return into which parts to cut a read: 16, where these have 8 to 32 MiB."""
+    if size <= LARGEST_PART:
+        return max(1, size)
+    return min(LARGEST_PART, max(PART, -(-size // PARTS_AT_ONCE)))

@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from ._s3_clients import Clients
 
 PART = 16 * 1024 * 1024
-"""Bytes of a part, and the largest object that is written by one request."""
+"""Bytes of a part, at least, and the largest object that is written by one request."""
+LARGEST_PART = 64 * 1024 * 1024
+"""Bytes of a part of a large object, while 10,000 of these are enough.
+
+A terabyte in parts of 16 MiB is 17 s of the 3,500 writes a second that a fresh prefix takes.
+"""
+_PARTS = 16
+"""Into which an object is cut, where parts have between these two sizes."""
 _MOST_PARTS = 10_000  # S3's limit
 PARTS_AT_ONCE = 4
-"""Of one object; each counts in the store's own bound."""
+"""Of one object; each counts in the store's own bound. They may be copies: 256 MiB at most."""
 MOST_AT_ONCE = 5 * 1024**3
 """S3's limit for an object written by one request."""
 
@@ -128,7 +135,7 @@ class Writing(NamedTuple):
     async def _in_parts(self, views: list[memoryview], size: int) -> None:
         import obstore
 
-        part = max(PART, -(-size // _MOST_PARTS))
+        part = part_bytes(size)
         weight = min(PARTS_AT_ONCE, -(-size // part))
 
         async def send(clients: "Clients") -> None:
@@ -146,3 +153,8 @@ class Writing(NamedTuple):
                 parts.close()
 
         await self.flow.run(send, weight=weight)
+
+
+def part_bytes(size: int) -> int:
+    """Return into which parts to cut an upload: 16, where these have 16 to 64 MiB."""
+    return max(PART, min(LARGEST_PART, -(-size // _PARTS)), -(-size // _MOST_PARTS))

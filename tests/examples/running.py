@@ -34,10 +34,10 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str], scratch: Path) -> str:
+def finish(process: subprocess.Popen[str], scratch: Path, patience: float = _PATIENCE) -> str:
     """Wait for its end; hold that no process and no file is left of it; return its output."""
     try:
-        output, _ = process.communicate(timeout=_PATIENCE)
+        output, _ = process.communicate(timeout=patience)
         assert is_gone(process.pid), f"processes are left of it\n{output}"
     finally:
         kill(process)
@@ -45,10 +45,16 @@ def finish(process: subprocess.Popen[str], scratch: Path) -> str:
     return output
 
 
-def run(scratch: Path, name: str, *arguments: str, where: Mapping[str, str] | None = None) -> str:
+def run(
+    scratch: Path,
+    name: str,
+    *arguments: str,
+    where: Mapping[str, str] | None = None,
+    patience: float = _PATIENCE,
+) -> str:
     """Run an example to its good end; return what it printed."""
     process = start(scratch, name, *arguments, where=where)
-    output = finish(process, scratch)
+    output = finish(process, scratch, patience)
     assert process.returncode == 0, output
     assert "Traceback" not in output, output
     return output

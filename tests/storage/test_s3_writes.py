@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asyncfabric_storage import StorageError
+from asyncfabric_storage import StorageError, _s3_writes
 from asyncfabric_storage._s3 import S3Store
 from asyncfabric_storage._s3_bodies import Parts, body_of
 from asyncfabric_storage._s3_writes import PART
@@ -105,6 +105,18 @@ async def test_a_part_that_fails_is_repeated_alone(service: Service, store: S3St
     assert sorted(parts) == ["1", "2", "2", "3"]
     assert service.objects["pre/large"].data == data
     assert service.uploads == {}
+
+
+async def test_parts_grow_with_the_object(
+    service: Service, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few requests for a large object; S3 wants no part below 5 MiB but the last one."""
+    monkeypatch.setattr(_s3_writes, "PART", 2**10)
+    monkeypatch.setattr(_s3_writes, "LARGEST_PART", 2**12)
+    for size, parts in ((2**14, 16), (2**15, 16), (2**16, 16), (2**17, 32)):
+        service.requests.clear()
+        await store.put("large", bytes(size))
+        assert sum("partNumber" in each.query for each in service.requests) == parts
 
 
 async def test_an_upload_that_fails_is_taken_back(service: Service, store: S3Store) -> None:

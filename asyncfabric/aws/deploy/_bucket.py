@@ -35,8 +35,8 @@ _ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm":
 _OWNERSHIP = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 DAYS_OF_SPILL = 2
 """Days after which goes what drivers delete once it is read: what was too large for an invocation,
-and heartbeats."""
-_SHORT_LIVED = ("progress", "spill")
+heartbeats, and what workers of one stage write for those of the next."""
+_SHORT_LIVED = ("progress", "reduce", "shuffle", "sort", "spill")
 _EXPIRING = ("objects", "packages", *_SHORT_LIVED)
 """What expires, below the family's prefix. Dependencies don't: functions refer to them. Jobs don't:
 a rule goes by the age of each object, and would take the manifest of a job under way, and its first
