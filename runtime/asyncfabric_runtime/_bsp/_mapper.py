@@ -81,7 +81,9 @@ class Mapper:
         self.function = function
         self._exchange = exchange
         self._partition = partition
-        self.__name__ = self.__qualname__ = getattr(function, "__name__", type(function).__name__)
+        name: str = getattr(function, "__name__", type(function).__name__)
+        self.__name__: str = name
+        self.__qualname__: str = name
 
     def __call__(self, item: object) -> tuple[str, bytes]:
         """Run the function, and write what comes of it."""

@@ -39,7 +39,9 @@ class Reducer:
         self.function = function
         self._output = output
         self._exchange = exchange
-        self.__name__ = self.__qualname__ = getattr(function, "__name__", type(function).__name__)
+        name: str = getattr(function, "__name__", type(function).__name__)
+        self.__name__: str = name
+        self.__qualname__: str = name
 
     def __call__(self, packed: Packed) -> list[Any]:
         """Read, merge and reduce; return each partition's results, or a `Ref` to them."""
