@@ -297,8 +297,8 @@ class Run:
         """End the run if nothing is left to be done."""
         if not self.over and self.fan_out.done:
             self._source = None  # read to its end
-            if self.driving is None:
-                self.finish(self._input_error)
+            if self.driving is None or self._input_error is not None:
+                self.finish(self._input_error)  # an input that broke off has no end to be noted
             else:
                 self.driving.conclude()
 

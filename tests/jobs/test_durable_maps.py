@@ -273,8 +273,12 @@ async def test_an_input_iterator_that_raises(storage: str, directory: str) -> No
             raise OSError("the disk is gone")
 
     async with af.Fabric("inline://", storage=storage, hedge=None) as fabric:
+        broken = fabric.map(ten_times(directory), inputs(5), job="iterator")
         with pytest.raises(OSError, match="the disk is gone"):
-            await fabric.map(ten_times(directory), inputs(5), job="iterator")
+            await broken
+        with pytest.raises(OSError, match="the disk is gone"):
+            await broken.retry()  # what was read is not taken for all there is
+        assert (await af.jobs.show(fabric, "iterator")).total is None
         found = await fabric.map(ten_times(directory), inputs(10), job="iterator")
     assert found == [10 * x for x in range(10)]
 
