@@ -104,10 +104,7 @@ class Launch:
             run.dispatcher.later(self._prepare(run))
 
     def _ship(self, limit: int | None) -> list[Shipped]:
-        shipped = [self._core.ship(self._function, limit)]
-        if self._settings.initializer is not None:
-            shipped.append(self._core.ship(self._settings.initializer, limit))
-        return shipped
+        return [self._core.ship(each, limit) for each in self._functions()]
 
     async def _prepare(self, run: Run) -> None:
         try:
@@ -161,10 +158,7 @@ class Launch:
         """Begin the durable job, or go on with it; return it, and the code it was begun with."""
         from .jobs._opening import open_for
 
-        functions = [self._function]
-        if self._settings.initializer is not None:
-            functions.append(self._settings.initializer)
-        opened = await open_for(self._core.store, asked, functions, code, archive)
+        opened = await open_for(self._core.store, asked, self._functions(), code, archive)
         if self._core.sends_no_code and any(unpack_name(each.data) is None for each in opened.code):
             msg = (
                 f"job {asked.name!r} was begun with functions by value, and with code='deployed' "
@@ -179,10 +173,15 @@ class Launch:
     async def _archive(self, code: list[Shipped]) -> str | None:
         if self._core.sends_no_code:
             return await self._core.backend.prepare({})
-        functions = {code[0].digest: self._function}
-        if self._settings.initializer is not None:
-            functions[code[1].digest] = self._settings.initializer
+        digests = (each.digest for each in code)
+        # A job may have been begun without the initializer; `version=` doesn't look at it.
+        functions = dict(zip(digests, self._functions(), strict=False))
         return await self._core.backend.prepare(functions)
+
+    def _functions(self) -> list[Callable[..., Any]]:
+        """Return the function, and the initializer if there is one."""
+        initializer = self._settings.initializer
+        return [self._function] if initializer is None else [self._function, initializer]
 
     def _join(
         self, run: Run, code: list[Shipped], stored: dict[str, str], archive: str | None
@@ -214,7 +213,7 @@ class Launch:
             shared=stored,
             seed=self._seed,
             timeout=_within_deadline(settings.timeout_on(traits.timeout)),
-            initializer=code[1].digest if settings.initializer is not None else None,
+            initializer=code[1].digest if len(code) > 1 else None,
             env=settings.env,
             store_url=self._core.store.url,
             by_reference=self._by_reference,

@@ -1,6 +1,7 @@
 """Which programs go on with a job: the same ones, and what is told to the others."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import asyncfabric as af
 from tests.api.until import untyped
 from tests.api.work import noted
-from tests.jobs.durable import fails_at, ten_times
+from tests.jobs.durable import fails_at, noting, ten_times
 
 
 async def refused(storage: str, message: str, begin: Callable[[af.Fabric], Any]) -> None:
@@ -92,6 +93,32 @@ async def test_a_version_stands_for_the_code(storage: str) -> None:
         "version",
         lambda f: f.map(lambda x: x, range(3), job="job-1", version="2"),
     )
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+async def test_a_version_stands_for_the_initializer_too(
+    storage: str, directory: str, at_first: bool
+) -> None:
+    note = noting(directory)
+
+    def prepare() -> None:
+        note("prepared")
+
+    initializers = [prepare, None] if at_first else [None, prepare]
+    for count, initializer in enumerate(initializers, 1):
+        async with af.Fabric("inline://", storage=storage, initializer=initializer) as fabric:
+            found = fabric.map(ten_times(directory), endless(count), job="job-1", version="1")
+            assert [await anext(found) for _ in range(count)] == [0, 10][:count]
+            await found.aclose()
+            # What it was begun with runs on.
+            assert noted(directory).get("prepared", 0) == (count if at_first else 0)
+
+
+async def endless(count: int) -> AsyncIterator[int]:
+    """Inputs that never end; so many come at once."""
+    for each in range(count):
+        yield each
+    await asyncio.Event().wait()
 
 
 async def test_shared_values_are_part_of_the_job(storage: str) -> None:
