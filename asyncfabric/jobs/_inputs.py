@@ -60,7 +60,11 @@ class Ended(NamedTuple):
 
 
 class Inputs:
-    """The digests of one job's inputs, as they are read."""
+    """The digests of one job's inputs, as they are read.
+
+    Attributes:
+        least: inputs that earlier drivers have read at least.
+    """
 
     def __init__(self, store: ObjectStore, manifest: Manifest, key: JobKey) -> None:
         self._store = store
@@ -72,6 +76,7 @@ class Inputs:
         self._digests = bytearray()
         self._expected: bytes | None = None
         self._loaded = False
+        self.least = 0
 
     @property
     def count(self) -> int:
@@ -90,6 +95,7 @@ class Inputs:
             number = places.number_in(info.key[len(prefix) :], places.INPUTS)
             if number is not None:
                 self._known.add(number)
+                self.least = max(self.least, bounds(number).stop)
         self._ended = await read_ended(self._store, self._manifest.root, self._key)
 
     async def add(self, digests: Sequence[bytes]) -> None:
@@ -118,6 +124,10 @@ class Inputs:
         """
         mine = Ended(self.count, bytes(self._digests))
         if self._ended is None:
+            if mine.total < self.least:
+                self._differ(
+                    f"there were at least {self.least:,} of them, and now there are {mine.total:,}"
+                )
             commit = await create(
                 self._store, self._manifest.root, self._sealed_end(mine), most=MAX_SEGMENT_BYTES
             )

@@ -199,6 +199,7 @@ async def open_job(store: ObjectStore, source: KeySource, wanted: Wanted) -> Job
     if job.resumed:
         await job.inputs.load()
         job.done = await list_done(store, manifest.root)
+        job.inputs.least = max(job.inputs.least, job.done.end)
     return job
 
 

@@ -8,7 +8,7 @@ from asyncfabric import ConfigurationError
 from asyncfabric.jobs import _inputs
 from asyncfabric.jobs._inputs import bounds
 from asyncfabric_storage import MemoryStore
-from tests.jobs.programs import keys_of, opened, subject
+from tests.jobs.programs import attempt, keys_of, opened, run_call, subject
 from tests.jobs.stepping import at_once
 
 
@@ -119,3 +119,20 @@ def test_two_drivers_at_once_with_different_inputs() -> None:
     at_once(one.inputs.add([subject(value) for value in range(3)]))
     with pytest.raises(ConfigurationError, match="input 1 is another one"):
         at_once(two.inputs.add([subject(value) for value in (0, 5, 2)]))
+
+
+def test_fewer_inputs_than_an_earlier_driver_has_read() -> None:
+    store = MemoryStore()
+    at_once(_read(store, list(range(7)), [], end=False))  # 6 of them in whole segments
+    with pytest.raises(ConfigurationError, match="at least 6 of them, and now there are 5"):
+        at_once(_read(store, list(range(5)), []))
+    at_once(_read(store, list(range(6)), []))
+
+
+def test_fewer_inputs_than_have_a_result() -> None:
+    store = MemoryStore()
+    job = at_once(opened(store))
+    at_once(run_call(store, attempt(job, 8, 8)))
+    with pytest.raises(ConfigurationError, match="at least 9 of them, and now there are 8"):
+        at_once(_read(store, list(range(8)), []))
+    at_once(_read(store, list(range(9)), []))
