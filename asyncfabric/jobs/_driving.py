@@ -194,10 +194,10 @@ class Driving:
             )
         except Exception as error:  # noqa: BLE001 - it is the map's to raise
             failing.finish(error)
-            return
+            found = []
         finally:
             self.reading -= len(positions)
-        run.read_back(flight, found)
+        run.read_back(flight, found)  # wakes the run, which may be another life's by now
 
     async def _read_one(self, position: int, index: int, subject: bytes) -> ReadBack:
         committed = await self.job.result(index, subject)
@@ -228,7 +228,7 @@ class Driving:
             await failing.passed()
             total = await self._sequence.end()
             # A failure that ends the map is not what its input has come to.
-            if not failing.passed_over:
+            if not (failing.passed_over or failing.ended):
                 with contextlib.suppress(StorageError):  # the note only saves counting
                     await self.job.finish(total, self._run.fan_out.failed_calls)
         except Exception as error:  # noqa: BLE001 - it is the map's to raise

@@ -29,6 +29,7 @@ class Failing:
 
     Attributes:
         passed_over: a failure was delivered that is not what its input has come to.
+        ended: the run has ended, and may have been revived since.
     """
 
     def __init__(self, run: Run, driving: Driving, target: Delivery) -> None:
@@ -36,7 +37,7 @@ class Failing:
         self._driving = driving
         self._target = target
         self.passed_over = False
-        self._ended = False
+        self.ended = False
         self._waiting: deque[Block] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,7 +58,7 @@ class Failing:
 
     def end(self, error: BaseException | None) -> None:
         """Pass it on, after what is left: nobody waits for the store any more."""
-        self._ended = True
+        self.ended = True
         left = list(self._waiting)
         self._waiting.clear()
         if left:
@@ -70,7 +71,7 @@ class Failing:
 
     def finish(self, error: BaseException | None) -> None:
         """End the run, unless it has ended: it may have been revived since."""
-        if not self._ended:
+        if not self.ended:
             self._run.finish(error)
 
     def _pass(self, blocks: list[Block]) -> None:

@@ -22,7 +22,7 @@ class Sequence:
         self._next = 0
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
-        self._closed = False
+        self._life: object = object()
         self._error: Exception | None = None
 
     async def add(self, indices: Iterable[int], subjects: list[bytes]) -> bool:
@@ -35,20 +35,20 @@ class Sequence:
             ConfigurationError: one of them is another than it was.
             IntegrityError, StorageError: what is known of the inputs can't be read.
         """
-        last = -1
+        last, life = -1, self._life
         for index, subject in zip(indices, subjects, strict=True):
             if index >= self._next:  # else it was there before: a repetition
                 self._early[index] = subject
                 last = max(last, index)
         if last < 0 and self._error is None:
-            return not self._closed  # repetitions wait for nobody's turn
+            return self._goes_on(life)  # repetitions wait for nobody's turn
         await self._advance()
-        while self._next <= last and not self._closed:
+        while self._next <= last and self._goes_on(life):
             # An earlier input is still on its way: its invocation is being packed.
             self._moved.clear()
             await self._moved.wait()
             await self._advance()
-        return not self._closed
+        return self._goes_on(life)
 
     async def end(self) -> int:
         """Know that there are no more; return how many there were. Raises as `add` does."""
@@ -57,12 +57,15 @@ class Sequence:
 
     def close(self) -> None:
         """Let go of whoever waits."""
-        self._closed = True
+        self._life = None
         self._moved.set()
 
     def reopen(self) -> None:
-        """Go on, after `close`."""
-        self._closed = False
+        """Go on, after `close`; who waited before that waits no more."""
+        self._life = object()
+
+    def _goes_on(self, life: object) -> bool:
+        return life is not None and self._life is life
 
     async def _advance(self) -> None:
         async with self._turn:

@@ -9,10 +9,14 @@ import pytest
 import asyncfabric as af
 from asyncfabric._run import Run
 from asyncfabric.jobs import _driving
+from asyncfabric.jobs._driving import READ_AT_ONCE
 from asyncfabric.jobs._job import Job
-from asyncfabric_storage import LocalStore
+from asyncfabric.jobs._results import Committed
+from asyncfabric.jobs._sequence import Sequence
+from asyncfabric_storage import LocalStore, MemoryStore, StorageError
 from asyncfabric_storage._buffers import Data
 from tests.api.until import passes, until
+from tests.jobs.programs import opened, subject
 
 
 class Held(LocalStore):
@@ -128,6 +132,67 @@ async def test_failures_that_are_recorded_late(tmp_path: Path) -> None:
         store.go.set()
         go.touch()
         assert [str(each) for each in await again] == ["0", "1"]
+
+
+async def test_results_that_could_not_be_read_in_the_life_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    fail = asyncio.Event()
+
+    async def result(self: Job, index: int, subject: bytes) -> Committed:
+        if len(asked) < READ_AT_ONCE:
+            asked.append(index)
+            await fail.wait()
+            raise StorageError("503")
+        return await unpatched(self, index, subject)
+
+    storage = (tmp_path / "store").as_uri()
+    inputs = range(READ_AT_ONCE + 1)
+    async with af.Fabric("inline://", storage=storage) as fabric:
+        assert await fabric.map(abs, inputs, job="calls") == list(inputs)
+        unpatched = Job.result
+        monkeypatch.setattr(Job, "result", result)
+        found = fabric.map(abs, inputs, job="calls", chunksize=READ_AT_ONCE)
+        first = asyncio.ensure_future(_result(found))
+        await until(lambda: len(asked) == READ_AT_ONCE)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        again = asyncio.ensure_future(_result(found.retry()))
+        await passes(100)  # no more is read at once
+        fail.set()
+        assert await again == list(inputs)
+
+
+async def test_how_many_failed_is_noted_by_who_knows(tmp_path: Path) -> None:
+    store = Held(tmp_path / "store", lambda key: "/inputs/" in key)
+
+    async def call(x: int) -> int:
+        raise ValueError(x)
+
+    async with af.Fabric("inline://", storage=store) as fabric:
+        found = fabric.map(call, range(3), job="calls", return_exceptions=True)
+        first = asyncio.ensure_future(_result(found))
+        await store.asked.wait()  # everything is done, and that is to be noted
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        again = asyncio.ensure_future(_result(found.retry()))
+        store.go.set()
+        assert [str(each) for each in await again] == ["0", "1", "2"]
+        assert (await af.jobs.show(fabric, "calls")).failed == 3
+
+
+async def test_inputs_that_were_waited_for_in_the_life_before() -> None:
+    job = await opened(MemoryStore())
+    sequence = Sequence(job.inputs)
+    waiting = asyncio.ensure_future(sequence.add([1], [subject(1)]))
+    await passes()
+    sequence.close()
+    sequence.reopen()
+    assert not await waiting  # it would keep the room of what it waits for
+    assert await sequence.add([0, 1], [subject(0), subject(1)])
 
 
 def _run(found: af.Map[int]) -> Run:
