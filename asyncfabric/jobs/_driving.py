@@ -204,7 +204,10 @@ class Driving:
         if committed.failed is not None:
             as_data = self._run.plan.data_results
             return ReadBack(position, error=error_of(committed.failed, as_data=as_data))
-        return ReadBack(position, await self.value(committed))
+        try:
+            return ReadBack(position, await self.value(committed))
+        except SerializationError as error:
+            return ReadBack(position, error=error)  # this call's, as that of an answer is
 
     async def value(self, committed: Committed) -> Any:  # noqa: ANN401 - the user's value
         """Return the value of a verified result. Raises as `value_of` does, and `StorageError`."""

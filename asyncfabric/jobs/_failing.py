@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncfabric._exceptions import RemoteError
+from asyncfabric._exceptions import RemoteError, SerializationError
 from asyncfabric_runtime._failure import describe
 
 from ._results import Failed
@@ -108,8 +108,12 @@ class Failing:
         committed = await driving.job.fail(index, number, subject, failed)
         if committed.failed is not None:
             return block
+        try:
+            found = await driving.value(committed)
+        except SerializationError:
+            return block  # it may have failed for that: the result can't be read here
         self._run.fan_out.mended(index)
-        return replace(block, values=[await driving.value(committed)], error=None, record=None)
+        return replace(block, values=[found], error=None, record=None)
 
 
 def failed_of(error: BaseException, *, as_data: bool) -> Failed:

@@ -182,6 +182,23 @@ async def test_an_input_that_cannot_be_sent_fails_its_call(storage: str) -> None
         assert isinstance(found[1], af.SerializationError)
 
 
+async def test_a_result_that_cannot_be_read_fails_its_call(storage: str) -> None:
+    class Unreadable:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return int, ("none",)
+
+    def call(x: int) -> object:
+        return Unreadable() if x == 1 else x
+
+    for _ in range(2):
+        async with af.Fabric("inline://", storage=storage) as fabric:
+            found = await fabric.map(call, range(3), job="calls", return_exceptions=True)
+            assert [found[0], found[2]] == [0, 2]
+            assert isinstance(found[1], af.SerializationError)
+            with pytest.raises(af.SerializationError, match="invalid literal"):
+                await fabric.map(call, range(3), job="calls")
+
+
 @pytest.mark.parametrize("size", [10, 300_000])
 async def test_results_by_reference(backend: str, storage: str, size: int) -> None:
     for _ in range(2):
