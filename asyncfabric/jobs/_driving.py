@@ -14,7 +14,12 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncfabric._codec import HEAVY_BYTES
-from asyncfabric._exceptions import IntegrityError, SerializationError, StorageError
+from asyncfabric._exceptions import (
+    IntegrityError,
+    ObjectNotFound,
+    SerializationError,
+    StorageError,
+)
 from asyncfabric.shipping._fingerprints import Fingerprints
 from asyncfabric_runtime._envelope import Seals
 from asyncfabric_storage._sealed import NONCE_BYTES, SUBJECT_BYTES
@@ -200,7 +205,11 @@ class Driving:
         run.read_back(flight, found)  # wakes the run, which may be another life's by now
 
     async def _read_one(self, position: int, index: int, subject: bytes) -> ReadBack:
-        committed = await self.job.result(index, subject)
+        try:
+            committed = await self.job.result(index, subject)
+        except ObjectNotFound:
+            await self.job.check()  # it was there: that the job was discarded says more
+            raise
         if committed.failed is not None:
             as_data = self._run.plan.data_results
             return ReadBack(position, error=error_of(committed.failed, as_data=as_data))

@@ -10,6 +10,7 @@ import pytest
 
 import asyncfabric as af
 from asyncfabric.jobs import _driving
+from asyncfabric.jobs._job import Job
 from tests.api.until import until, untyped
 from tests.api.work import noted
 from tests.jobs.conftest import MASTER_KEY
@@ -329,6 +330,22 @@ async def test_the_older_of_two_drivers_stops(
         assert await second == list(range(5))
     runs = noted(directory)
     assert [runs[str(x)] for x in (0, 1, 2, 4)] == [1, 1, 1, 1]
+
+
+async def test_discarded_while_results_are_read_back(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def result(self: Job, index: int, subject: bytes) -> Any:
+        if index == 0:
+            await af.jobs.discard(storage, "gone")
+        return await unpatched(self, index, subject)
+
+    async with af.Fabric("inline://", storage=storage) as fabric:
+        await fabric.map(abs, range(5), job="gone")
+        unpatched = Job.result
+        monkeypatch.setattr(Job, "result", result)
+        with pytest.raises(af.jobs.TakenOver, match="'gone' was discarded while it ran"):
+            await fabric.map(abs, range(5), job="gone")
 
 
 # -- the key ---------------------------------------------------------------------------------------
