@@ -66,7 +66,15 @@ class Launch:
         if job is not None:
             from .jobs._opening import Asked
 
-            self._asked = Asked(job, version, convention, by_reference, self._shared, seed)
+            self._asked = Asked(
+                job,
+                version,
+                convention,
+                by_reference,
+                core.takes_data_only,
+                self._shared,
+                seed,
+            )
         self._seed = core.bind().random.getrandbits(128) if seed is None else seed
         self._by_reference = by_reference
         self._code: list[Shipped] | None = None

@@ -177,7 +177,7 @@ class Attached(AsyncIterator[Any], Awaitable[list[Any]]):
     async def _fill(self) -> bool:
         """Get on: decode, read, look or wait; return whether there is more to come."""
         if self._follower is None:
-            self._follower = await follow(self._store, self._source, self._name)
+            self._follower = await self._follow()
             self._quiet_since = _now()
         follower = self._follower
         if self._records:
@@ -193,6 +193,19 @@ class Attached(AsyncIterator[Any], Awaitable[list[Any]]):
         elif len(self._read) != follower.total:  # which that look may have found out
             await self._wait(follower)
         return True
+
+    async def _follow(self) -> Follower:
+        """Find the job. Raises as `follow` does, and `ConfigurationError` for one of pickles."""
+        found = await follow(self._store, self._source, self._name)
+        is_data = found.manifest.terms.data_results
+        if self._as_data and not is_data:
+            raise ConfigurationError(
+                f"job {self._name!r} was begun by a Fabric of trust='pickle', and this one takes "
+                "data only; if you trust the job's workers, attach by the store's URL or by a "
+                "Fabric of trust='pickle'"
+            )
+        self._as_data = is_data  # by its driver's word, whoever reads it
+        return found
 
     def _due(self, follower: Follower) -> Sequence[int]:
         """Return the inputs whose turn it is, and of which is known what they have come to."""
@@ -330,8 +343,9 @@ def attach(
 
     What is done is there at once; then it is followed until the job has ended. The job isn't taken
     over: its driver goes on undisturbed, and any number of processes may attach. Every result is
-    verified with the key that the job was made with, before anything of it is read; and with a
-    Fabric of `trust="data"`, nothing is unpickled.
+    verified with the key that the job was made with, before anything of it is read. Of a job that
+    was begun by a Fabric of `trust="data"` nothing is unpickled, by whatever it is attached to; and
+    a Fabric of `trust="data"` attaches to no other.
 
     Nobody but a driver starts calls again. If the driver is gone, that is known at once where it
     ran on this machine, and else by nothing coming for `patience` seconds: both raise `Unfinished`.
@@ -351,7 +365,8 @@ def attach(
         patience: seconds without any news after which a job without a driver is given up.
 
     Raises:
-        ConfigurationError: `where` or `patience` makes no sense; when used: there is no such job.
+        ConfigurationError: `where` or `patience` makes no sense; when used: there is no such job,
+            or the Fabric takes data only and the job's results are pickles.
         Unfinished: when used: there is nothing to wait for, see above.
         IntegrityError: when used: the job was made with another key, or something of it changed.
         StorageError: when used: the store failed.

@@ -35,6 +35,7 @@ _FIELDS: dict[str, type] = {
     "begun": str,
     "by_reference": bool,
     "convention": str,
+    "data_results": bool,
     "function": str,
     "initializer": str,
     "inputs": int,
@@ -57,6 +58,7 @@ class Terms(NamedTuple):
         python: its minor version.
         convention: how an input becomes arguments.
         by_reference: results are kept in the store.
+        data_results: they are data (`trust="data"`): whoever reads them unpickles nothing.
         shared: fingerprints of the values given as `shared=`, in hexadecimal, by name.
         seed: what the user gave, None for whatever the job was begun with.
     """
@@ -65,6 +67,7 @@ class Terms(NamedTuple):
     python: str
     convention: str = "one"
     by_reference: bool = False
+    data_results: bool = False
     shared: Mapping[str, str] = {}
     seed: int | None = None
 
@@ -124,6 +127,7 @@ class Manifest(NamedTuple):
             "begun": self.begun,
             "by_reference": terms.by_reference,
             "convention": terms.convention,
+            "data_results": terms.data_results,
             "function": code.function,
             "initializer": code.initializer,
             "inputs": _INPUTS,
@@ -178,6 +182,12 @@ class Manifest(NamedTuple):
         if mine.by_reference != terms.by_reference:
             kinds = ("'value'", "'ref'")
             lines.append(f"results= was {kinds[mine.by_reference]}, is {kinds[terms.by_reference]}")
+        if mine.data_results != terms.data_results:
+            # Neither could go on: one would unpickle what untrusted workers made, the other can't
+            # read what is there, and each would leave results that the other refuses.
+            trusts = ("'pickle'", "'data'")
+            was, now = trusts[mine.data_results], trusts[terms.data_results]
+            lines.append(f"it was begun by a Fabric of trust={was}, and this one has trust={now}")
         if terms.seed is not None and terms.seed != self.seed:
             lines.append("seed= is another one")
         for name in sorted({*mine.shared, *terms.shared}):
@@ -227,6 +237,7 @@ def opened(record: Sealed, name: str, key: JobKey) -> Manifest:
         fields["python"],
         fields["convention"],
         fields["by_reference"],
+        fields["data_results"],
         cast("dict[str, str]", fields["shared"]),
         seed,
     )

@@ -38,6 +38,7 @@ class Asked(NamedTuple):
         version: of its code, by the user's own word; None to look at the code.
         convention: how an input becomes arguments.
         by_reference: results stay in the store.
+        data_results: they are data, and nothing of a worker's is unpickled.
         shared: values that go to every call, by name.
         seed: what the user gave.
     """
@@ -46,6 +47,7 @@ class Asked(NamedTuple):
     version: str | None
     convention: Convention
     by_reference: bool
+    data_results: bool
     shared: Mapping[str, object]
     seed: int | None
 
@@ -127,6 +129,7 @@ def _terms(asked: Asked, functions: Sequence[Callable[..., Any]]) -> Terms:
         PYTHON,
         asked.convention,
         asked.by_reference,
+        asked.data_results,
         shared,
         asked.seed,
     )

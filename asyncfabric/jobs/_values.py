@@ -30,7 +30,7 @@ async def value_of(
         committed: the result.
         payload: its bytes.
         store_url: of the store that it is from; refs among data are of that store.
-        as_data: take data only; nothing is unpickled.
+        as_data: take data only, as the job was begun; nothing is unpickled.
 
     Raises:
         IntegrityError: it is a pickle and should be data, or coded in an unknown way.
@@ -38,8 +38,9 @@ async def value_of(
     """
     if committed.codec == PICKLE and as_data:
         raise IntegrityError(
-            f"the result of input {committed.at} is a pickle, and this Fabric takes data only: "
-            "the job was begun without trust='data'; go on so, or discard the job"
+            f"the result of input {committed.at} is a pickle, and this job takes data only: it "
+            "was begun with trust='data', which its worker did not keep to; find out what runs on "
+            "your workers, then discard the job"
         )
     if committed.codec not in {PICKLE, DATA}:
         raise IntegrityError(

@@ -52,5 +52,5 @@ async def lent(where: Where) -> AsyncGenerator[ObjectStore]:
 
 
 def takes_data_only(where: Where) -> bool:
-    """Tell whether results are to be read as data: as the Fabric says, if it is one."""
+    """Tell whether a Fabric takes data only; a store says nothing of it, its jobs do."""
     return bool(getattr(getattr(where, "_core", None), "takes_data_only", False))

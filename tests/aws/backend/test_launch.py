@@ -153,5 +153,5 @@ async def test_results_as_data(front: LambdaFront, storage: str) -> None:
         await af.jobs.launch(fabric, work, [1], job="other")
         assert await af.jobs.attach(fabric, "other") == [{"x": 1}]
     async with af.Fabric(front.backend, storage=storage, trust="data") as fabric:
-        with pytest.raises(af.IntegrityError, match="is a pickle"):
+        with pytest.raises(af.ConfigurationError, match="takes data only"):
             await af.jobs.attach(fabric, "other")
