@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asyncfabric._exceptions import IntegrityError, ObjectNotFound
 from asyncfabric_storage import _job_places as places
 from asyncfabric_storage import digest
-from asyncfabric_storage._commits import MAX_RECORD_BYTES, RESULT_FIELDS
+from asyncfabric_storage._commits import MAX_RECORD_BYTES, RESULT_FIELDS, data_place
 from asyncfabric_storage._sealed import (
     DONE,
     FAILED,
@@ -104,6 +104,7 @@ class Committed(NamedTuple):
         execution: a random name of the execution.
         payload: the payload where it rides in the record.
         failed: why it failed, if it did.
+        place: where a payload lies that is stored apart, below the job; else empty.
     """
 
     at: int
@@ -115,6 +116,7 @@ class Committed(NamedTuple):
     execution: str
     payload: memoryview
     failed: Failed | None = None
+    place: str = ""
 
 
 async def read_result(store: ObjectStore, root: str, key: JobKey, index: int) -> Committed:
@@ -147,7 +149,8 @@ def opened(record: Sealed, index: int, key: JobKey) -> Committed:
             index, record.number, record.subject, "", 0, "", "", memoryview(b""), failed
         )
     elif record.kind == DONE:
-        head, payload = record.open(key.token_of(record))
+        token = key.token_of(record)
+        head, payload = record.open(token)
         check_fields(record.place, head, RESULT_FIELDS)
         result = Committed(
             index,
@@ -160,6 +163,8 @@ def opened(record: Sealed, index: int, key: JobKey) -> Committed:
             payload,
         )
         _check_payload(record.place, result)
+        if result.digest:
+            result = result._replace(place=data_place(token, index, result.execution))
     else:
         raise IntegrityError(f"the object {record.place} of a job is no result; discard the job")
     if record.index != index:
@@ -184,7 +189,7 @@ async def read_payload(store: ObjectStore, root: str, result: Committed) -> memo
     """
     if not result.digest:
         return result.payload
-    key = f"{root}/{places.data(result.at, result.execution)}"
+    key = f"{root}/{result.place}"
     try:
         data = await store.get(key, start=0, end=result.size + 1)
     except ObjectNotFound as error:

@@ -6,7 +6,8 @@ and every failure are followed by a look at what is there: mine, another's, or n
 
 Nothing is believed of an answer but what the record says. Not even the attempt's own number tells
 two executions apart: a message delivered twice runs the same attempt twice. So each execution draws
-a name of its own, and large data is written under that.
+a name of its own, and large data is written under that; and under a secret beside it, since the
+record tells the name to whoever may read there, and who knows where data lies could replace it.
 """
 
 import os
@@ -30,6 +31,7 @@ MAX_RECORD_BYTES = FIXED_BYTES + 1024 * 1024 + INLINE_BYTES
 """The largest record of a result or failure."""
 RESULT_FIELDS: dict[str, type] = {"codec": str, "size": int, "digest": str, "execution": str}
 
+_DATA_DOMAIN = b"asyncfabric data of a result 1\0"
 _TRIES = 4
 _LONGEST_CODEC = 16
 
@@ -97,6 +99,10 @@ class Attempt:
         )
         return parse(place, body)
 
+    def data_place(self, execution: str) -> str:
+        """Return where an execution of this attempt puts a large result."""
+        return data_place(self._token, self.index, execution)
+
     def is_own(self, record: "Sealed") -> bool:
         """Tell whether a record is of this attempt, of whichever execution.
 
@@ -129,6 +135,14 @@ class Commit(NamedTuple):
     record: "Sealed"
 
 
+def data_place(token: bytes, index: int, execution: str) -> str:
+    """Return where an execution's large result lies: nobody else's token leads there."""
+    import hmac
+
+    secret = hmac.digest(token, _DATA_DOMAIN + bytes.fromhex(execution), "sha256")[:16]
+    return places.data(index, execution, secret.hex())
+
+
 async def commit(store: "ObjectStore", attempt: Attempt, codec: str, payload: "Data") -> Commit:
     """Make this result the input's, unless it has one.
 
@@ -151,7 +165,7 @@ async def commit(store: "ObjectStore", attempt: Attempt, codec: str, payload: "D
     head: dict[str, Any] = {"codec": codec, "size": size, "digest": "", "execution": execution}
     if size > INLINE_BYTES:
         head["digest"] = digest(views)
-        await store.put(f"{attempt.root}/{places.data(attempt.index, execution)}", views)
+        await store.put(f"{attempt.root}/{attempt.data_place(execution)}", views)
         views = []
     return await create(store, attempt.root, attempt.sealed(head, views), attempt)
 

@@ -5,7 +5,7 @@
     jobs/{area}/lease/{epoch}                one for each driver there has been
     jobs/{area}/inputs/{segment}, .../ended  digests of the inputs, and how many there were
     jobs/{area}/done/{index}                 the one result of an input
-    jobs/{area}/data/{index}/{execution}     a large result, of whichever execution
+    jobs/{area}/data/{index}/{execution}-{secret}    a large result, of whichever execution
     jobs/{area}/failed/{index}/{epoch}       that a call failed which nobody waited for
     jobs/{area}/left/{epoch}                 a driver has left all calls to events
     jobs/{area}/finished                     everything is done
@@ -30,7 +30,7 @@ _DIGITS, _EPOCH_DIGITS, _SEGMENT_DIGITS = 12, 8, 8
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _AREA = re.compile(r"[0-9a-f]{32}\Z")
-_DATA = re.compile(r"data/([0-9]{12})/([0-9a-f]{32})\Z")
+_DATA = re.compile(r"data/([0-9]{12})/([0-9a-f]{32})-[0-9a-f]{32}\Z")
 _NOTE = re.compile(r"failed/([0-9]{12})/([0-9]{8})\Z")
 
 
@@ -62,9 +62,9 @@ def done(index: int) -> str:
     return f"{DONE}{index:0{_DIGITS}d}"
 
 
-def data(index: int, execution: str) -> str:
-    """Return the place of an execution's large result."""
-    return f"{DATA}{index:0{_DIGITS}d}/{execution}"
+def data(index: int, execution: str, secret: str) -> str:
+    """Return the place of an execution's large result; 32 hexadecimal digits each."""
+    return f"{DATA}{index:0{_DIGITS}d}/{execution}-{secret}"
 
 
 def lease(epoch: int) -> str:

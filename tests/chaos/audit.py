@@ -52,7 +52,7 @@ async def check_end(store: ObjectStore, source: KeySource, total: int, fails: se
         assert (result.failed is not None) is (index in fails), f"input {index}: {result}"
         if result.digest:
             await read_payload(store, root, result)
-            expected.add(f"{manifest.area}/{places.data(index, result.execution)}")
+            expected.add(f"{manifest.area}/{result.place}")
     # What else there may be, the bucket's rules let expire: envelopes, archives.
     there = {info.key async for info in store.list(f"{places.ROOT}/")}
     expected = {f"{places.ROOT}/{place}" for place in expected}

@@ -172,7 +172,7 @@ def test_gc(two: LocalStore, capsys: Capture) -> None:
         (area,) = {path.parent.parent for path in Path(two.url[7:]).glob("jobs/*/data/*")}
         folder = area / "data" / name
         folder.mkdir(exist_ok=True)
-        (folder / ("0" * 32)).write_bytes(b"x" * 1500)
+        (folder / f"{0:032}-{0:032}").write_bytes(b"x" * 1500)
     assert main(["gc"]) == 0
     assert printed(capsys) == ["deleted 1 objects, 1.5 kB:", "       1  results that came second"]
     assert main(["gc", "--grace", "0", "--json"]) == 0

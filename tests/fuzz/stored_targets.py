@@ -152,7 +152,7 @@ def record(data: bytes) -> None:
 
 async def _read_payload(got: _results.Committed) -> None:
     store = MemoryStore()
-    await store.put(f"jobs/{AREA}/{_job_places.data(got.at, got.execution)}", b"other")
+    await store.put(f"jobs/{AREA}/{got.place or 'none'}", b"other")
     with suppress(IntegrityError, StorageError):
         await _results.read_payload(store, f"jobs/{AREA}", got)
 
@@ -171,7 +171,7 @@ def names(data: bytes) -> None:
         }[folder]
         assert number is None or spelt(number) == folder + text
     found_data = _job_places.execution_in(text)
-    assert found_data is None or _job_places.data(*found_data) == text
+    assert found_data is None or _job_places.data(*found_data, text[-32:]) == text
 
 
 # -- archives -----------------------------------------------------------------------------------

@@ -19,7 +19,9 @@ async def test_nothing_of_a_job_under_way_is_collected(store: ObjectStore) -> No
     await job.inputs.add([subject(index) for index in range(3)])
     await run_call(store, attempt(job, 0, 0), LARGE)
     await run_call(store, attempt(job, 1, 1), b"small")
-    await store.put(f"{job.root}/data/000000000002/{'0' * 32}", LARGE)  # about to be committed
+    await store.put(
+        f"{job.root}/data/000000000002/{'0' * 32}-{'1' * 32}", LARGE
+    )  # about to be committed
     before = await objects_of(store)
     assert (await collect(store)).objects == 0
     assert await objects_of(store) == before
@@ -41,7 +43,7 @@ async def test_data_that_is_not_the_result(store: ObjectStore) -> None:
 
 async def test_data_of_a_worker_that_died_is_kept_for_a_day(store: ObjectStore) -> None:
     job = await opened(store)
-    await store.put(f"{job.root}/data/000000000002/{'0' * 32}", LARGE)
+    await store.put(f"{job.root}/data/000000000002/{'0' * 32}-{'1' * 32}", LARGE)
     assert (await collect(store)).objects == 0
     assert (await collect(store, now=LATER)).executions == 1
 

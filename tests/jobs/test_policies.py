@@ -3,6 +3,7 @@
 On an S3 that decides about every request by the policies that `asyncfabric deploy` gives.
 """
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from asyncfabric_storage import ObjectStore
 from asyncfabric_storage._commits import INLINE_BYTES
 from asyncfabric_storage._errors import AccessDenied
 from asyncfabric_storage._s3 import S3Store
+from asyncfabric_storage._sealed import FIXED_BYTES, parse
 from tests.aws.deploy.evaluation import allows
 from tests.jobs.programs import KEY, attempt, keys_of, opened, run_all, run_call
 from tests.storage.s3_service import BUCKET, OWNER, Fault, Request, Service, s3_service
@@ -150,8 +152,27 @@ async def test_what_a_worker_cannot_spoil(sides: Sides, name: str) -> None:
     assert await sides.worker.put_if_absent("mine", b"x")
 
 
+async def test_where_data_of_another_input_lies_no_worker_knows(sides: Sides) -> None:
+    """It may read the record, which names the execution, and write; but list nothing.
+
+    So all that it can address is what its own tokens lead to.
+    """
+    job = await opened(sides.driver)
+    mine, others = attempt(job, 0, 0), attempt(job, 1, 1)
+    await run_call(sides.worker, others, LARGE)
+    record = parse(others.root, await sides.worker.get(f"{job.root}/done/{1:012d}"))
+    told: dict[str, Any] = json.loads(record.body[FIXED_BYTES:])
+    again = attempt(job, 1, 1, number=2)  # at the same input, by another worker
+    tried = (others, mine, again)
+    places = [each.data_place(told["execution"]) for each in tried]
+    assert await keys_of(sides.driver, f"{job.root}/data/") == [f"{job.root}/{places[0]}"]
+    secrets = {place.rpartition("-")[2] for place in places}
+    assert len(secrets) == len(tried)
+    assert not any(secret.encode() in record.body for secret in secrets)
+
+
 async def test_data_of_a_result_is_overwritten_in_vain(sides: Sides) -> None:
-    """What the policy leaves open, the digest in the record closes."""
+    """Who may list can find it: what is there then the digest in the record tells."""
     job = await opened(sides.driver)
     await run_call(sides.worker, attempt(job, 0, 0), LARGE)
     (key,) = await keys_of(sides.driver, f"{job.root}/data/")

@@ -271,7 +271,7 @@ class Machine(RuleBasedStateMachine):
                 continue
             assert bytes(await read_payload(store, root, result)) in self.payloads
             if result.digest:
-                expected.add(f"{root}/data/{index:012d}/{result.execution}")
+                expected.add(f"{root}/{result.place}")
         assert set(await keys_of(store)) == expected
         summary = await summarize(store, KEY, "prices")
         assert (summary.done, summary.total, summary.failed) == (3, 3, failed)

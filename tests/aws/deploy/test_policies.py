@@ -81,7 +81,7 @@ def test_a_worker_reads_code_and_changes_none() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [f"{AREA}/data/000000000007/{'e' * 32}", "objects/abc", "spill/f/g", "progress/f/1.2", "mine"],
+    [f"{AREA}/data/{7:012}/{0:032}-{1:032}", "objects/abc", "spill/f/g", "progress/f/1.2", "mine"],
 )
 def test_what_a_worker_writes(key: str) -> None:
     assert _worker_may("PutObject", key)
