@@ -29,7 +29,7 @@ from ._plain import run_plain
 from ._record import Record
 from ._ref import refs_of, with_values
 from ._steps import WAITING
-from ._values import decode_value
+from ._values import PLAIN, decode_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -226,7 +226,9 @@ class Invocation:
         """Decode the input of the call at a position."""
         kinds, bodies = self.envelope.inputs
         if kinds is None:
-            return bodies[position]
+            # A list of anybody's making, that claims to be of plain values.
+            body = bodies[position]
+            return decode_data(PLAIN, body, ()) if self.plan.data_inputs else body
         started = perf_counter()
         segments: Any = self.envelope.segments
         if self.plan.data_inputs:

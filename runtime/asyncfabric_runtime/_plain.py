@@ -52,7 +52,8 @@ def _run_each(invocation: Invocation, slot: Slot, emit: Callable[[Outcome], None
     one = invocation.plan.convention == "one" and not invocation.keywords
     function = invocation.function if one else invocation.invoke
     kinds, bodies = invocation.envelope.inputs
-    argument_of = bodies.__getitem__ if kinds is None else invocation.argument
+    as_they_are = kinds is None and not invocation.plan.data_inputs
+    argument_of = bodies.__getitem__ if as_they_are else invocation.argument
     interval = 0.0 if invocation.plan.prompt else FLUSH_SECONDS
     due = perf_counter() + interval
     flush, commits = _flush_of(invocation, emit), record.commits is not None

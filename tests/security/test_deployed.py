@@ -155,6 +155,16 @@ def test_pickled_inputs_are_refused(worker: Fake, canary: Path) -> None:
     assert not canary.exists()
 
 
+@pytest.mark.parametrize(("function", "is_async"), [(echo, False), (later, True)])
+@pytest.mark.parametrize("value", [[1], ((1,),), {"x": 1}, "x" * 1_000_000])
+def test_inputs_that_only_claim_to_be_plain_are_refused(
+    worker: Fake, function: Any, is_async: bool, value: Any
+) -> None:
+    """Of tuples in tuples, a million deep, the function's own `hash` would end the process."""
+    said = _said(worker, _envelope(named(function), value, is_async=is_async))
+    assert "stands in the head" in said
+
+
 def test_pickled_shared_values_are_refused(worker: Fake, tmp_path: Path, canary: Path) -> None:
     store = LocalStore(tmp_path / "store")
     for pieces, fine in ((pack_object(Gadget(canary)), False), (pack_data({1}), True)):
