@@ -23,6 +23,8 @@ _LARGE = 1024 * 1024
 """What is larger is hashed and copied outside the loop."""
 
 
+MOST_STORED = 10 * 1024**3
+"""Bytes of an answer in the store: what a function has of memory at most, so none is larger."""
 _ROUNDS = 3
 """So often code is stored again that workers don't find, before they are believed not to see it."""
 
@@ -136,10 +138,13 @@ class Cargo:
         if not key.startswith("spill/"):
             msg = f"it names {key!r} as its answer, which is not where answers are stored"
             raise WireError(msg)
+        if size > MOST_STORED:
+            msg = f"it tells of a stored answer of {size:,} bytes, and has less memory than that"
+            raise WireError(msg)
         return key, name, size
 
     async def fetch_frame(self, key: str, name: str, size: int) -> tuple[int, list[memoryview]]:
-        """Read the frame that a worker stored, and no more than that.
+        """Read the frame that a worker stored, and no more than that; it has a `place_of`.
 
         Raises `StorageError`; before anything of it is read, `IntegrityError`.
         """

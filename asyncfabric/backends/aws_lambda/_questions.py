@@ -50,7 +50,7 @@ class Questions:
             reply = await self._exchange(question, hold + _ANSWER_SECONDS)
             fault = self._connection.diagnose(reply)
             if fault is None:
-                return self._read(reply)
+                return self._read(reply, modules)
             if fault.kind == "terminal":
                 raise await self._connection.explain(fault)
             chance = self._random.random()
@@ -77,17 +77,21 @@ class Questions:
         self._connection.invoke(question, seconds, done)
         return await answer
 
-    def _read(self, reply: Any) -> dict[str, Any]:  # noqa: ANN401 - a Reply
+    def _read(self, reply: Any, modules: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401 - a Reply
         function, redeploy = self._connection.function, self._connection.redeploy
         try:
             kind, segments = from_body(reply.body, function, redeploy)
             if kind != PONG:
                 msg = f"a question got a frame of kind {kind}"
                 raise WireError(msg)
-            answer: dict[str, Any] = load_head(segments[0])
+            answer = load_head(segments[0])
+            if not _agrees(answer, modules):
+                msg = "it says what it is in a way that this side can't read"
+                raise WireError(msg)
         except WireError as error:
             raise unreadable(function, error, redeploy) from error
-        return answer
+        told: dict[str, Any] = answer
+        return told
 
     async def warm(self, workers: int) -> None:
         """Have so many workers started at the same time."""
@@ -98,3 +102,21 @@ class Questions:
         finally:
             for each in asked:
                 each.cancel()
+
+
+_ANSWER: dict[str, type] = {
+    "python": str,
+    "wire": int,
+    "cold": bool,
+    "missing": list,
+    "worker": str,
+}
+
+
+def _agrees(answer: Any, modules: Sequence[str]) -> bool:  # noqa: ANN401 - whatever was sent
+    """Tell whether an answer has all its parts, and misses nothing but what was asked for."""
+    return (
+        isinstance(answer, dict)
+        and all(type(answer.get(name)) is kind for name, kind in _ANSWER.items())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] # plain data
+        and all(name in modules for name in answer["missing"])  # pyright: ignore[reportUnknownVariableType] # as above
+    )

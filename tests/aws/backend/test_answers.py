@@ -113,6 +113,8 @@ GOOD_OUTCOME: tuple[Any, ...] = (
         (framed(SPILLED, "what?"), af.VersionMismatch, "can't read"),
         (framed(SPILLED, ("jobs/other", "d", "u", 1)), af.VersionMismatch, "not where answers"),
         (framed(SPILLED, ("spill/x", "d", "u", 1)), StorageError, "spill/x"),
+        (framed(SPILLED, ("spill/x", "d", "u", 10 << 30)), StorageError, "spill/x"),
+        (framed(SPILLED, ("spill/x", "d", "u", (10 << 30) + 1)), af.VersionMismatch, "memory"),
         (b"null", af.DeploymentError, "no worker of asyncfabric"),
         (b"[1, 2]", af.DeploymentError, "no worker of asyncfabric"),
     ],
@@ -127,6 +129,53 @@ async def test_an_answer_that_is_none(body: bytes, kind: type[Exception], says: 
     assert len(server.requests) <= 3
     if kind is not StorageError:
         assert "asyncfabric deploy" in str(caught.value)
+
+
+GOOD_PONG = {"python": PYTHON, "wire": WIRE_VERSION, "cold": True, "missing": [], "worker": "w"}
+
+
+@pytest.mark.parametrize(
+    "pong",
+    [
+        None,
+        [1],
+        {},
+        *({name: GOOD_PONG[name] for name in GOOD_PONG if name != left} for left in GOOD_PONG),
+        {**GOOD_PONG, "missing": "numpy"},
+        {**GOOD_PONG, "missing": [1]},
+        {**GOOD_PONG, "missing": ["not_asked_for"]},
+        {**GOOD_PONG, "missing": ["numpy", "not_asked_for"]},
+    ],
+)
+async def test_a_question_that_gets_another_answer(pong: object) -> None:
+    def average(x: int) -> object:
+        import numpy as np
+
+        return np.mean([x])
+
+    async with (
+        impostor(saying(framed(PONG, pong))) as server,
+        af.Fabric(server.backend, max_concurrency=1) as fabric,
+    ):
+        with pytest.raises(af.VersionMismatch, match="asyncfabric deploy"):
+            await fabric.submit(average, 1)
+    assert len(server.requests) == 1
+
+
+async def test_a_question_that_is_answered() -> None:
+    body = framed(PONG, {**GOOD_PONG, "missing": ["numpy"]})
+
+    def average(x: int) -> object:
+        import numpy as np
+
+        return np.mean([x])
+
+    async with (
+        impostor(saying(body)) as server,
+        af.Fabric(server.backend, max_concurrency=1) as fabric,
+    ):
+        with pytest.raises(af.DeploymentError, match="numpy"):
+            await fabric.submit(average, 1)
 
 
 async def test_a_stored_answer_that_was_changed(tmp_path: Path) -> None:
