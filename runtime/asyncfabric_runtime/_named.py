@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from asyncfabric_storage import ConfigurationError, FabricError
 
+from ._secrets import steers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -136,6 +138,12 @@ class Served:
                 "this worker takes no env= from its callers, which could change what its code "
                 "does; leave it out"
             )
+        for name in plan.secrets:
+            if steers(name):
+                raise NotServedError(
+                    f"this worker takes no secret as {name} from its callers, which could change "
+                    "where its code's connections lead; set it in the function's configuration"
+                )
 
     def find(self, data: bytes) -> Callable[..., Any]:
         """Return the function that is asked for.

@@ -29,6 +29,12 @@ _PARAMETER = re.compile(r"arn:(aws[a-z-]*):ssm:([a-z0-9-]+):[0-9]{12}:parameter/
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"(?!AWS_|LD_|DYLD_|PYTHON|ASYNCFABRIC_|PATH$)[A-Za-z_][A-Za-z0-9_]*")
 
+_STEERING = re.compile(
+    r"\w*_PROXY|SSL_\w*|\w*_CA_BUNDLE|\w*_CA_CERTS|OPENSSL_\w*|GLIBC_TUNABLES|MALLOC_\w*"
+    r"|LAMBDA_\w*|HOME|TMP|TEMP|TMPDIR|XDG_\w*|_\w*",
+    re.IGNORECASE,
+)
+
 
 class SecretError(FabricError):
     """A secret can't be read; the message names it, and never holds a value."""
@@ -47,6 +53,15 @@ def is_variable(name: str) -> bool:
     Not in one by which the interpreter, the loader or the cloud's own tools are steered.
     """
     return _NAME.fullmatch(name) is not None
+
+
+def steers(name: str) -> bool:
+    """Tell whether an environment variable says where connections lead, or where files lie.
+
+    An owner may keep such things secret; who may only call a function shall not choose them. What
+    libraries read besides, nobody can list.
+    """
+    return _STEERING.fullmatch(name) is not None
 
 
 class Secrets:

@@ -20,7 +20,7 @@ from tests.runtime.helpers import answers
 from tests.runtime.test_aws_lambda import Fake, outcome_of, sent
 from tests.runtime.test_aws_lambda import worker as any_worker
 from tests.security.gadgets import Gadget, gadget, no_pickles
-from tests.security.work import OwnError, echo, later, map_inside, total
+from tests.security.work import OwnError, echo, later, map_inside, total, variable
 
 __all__ = ["any_worker"]
 
@@ -180,6 +180,25 @@ def test_its_environment_is_not_the_callers(worker: Fake) -> None:
     assert "no env=" in _said(worker, _envelope(named(echo), env={"LD_PRELOAD": "x"}))
     refused = _said(worker, _envelope(named(echo), secrets={"LD_PRELOAD": "env:HOME"}))
     assert "can't be in an environment variable" in refused
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HOME", "_HANDLER"],
+)
+def test_callers_do_not_choose_where_its_connections_lead(
+    worker: Fake, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not by secrets either; who owns the worker may keep such a thing secret."""
+    monkeypatch.setenv("OWN", "value")
+    event = _envelope(named(variable), name, secrets={name: "env:OWN"})
+    assert f"takes no secret as {name}" in _said(worker, event)
+    fine = outcome_of(
+        worker.serve(_envelope(named(variable), "DSN", secrets={"DSN": "env:OWN"}), 9)
+    )
+    assert answers(fine) == {0: "value"}
+    worker.process.served = None
+    assert answers(outcome_of(worker.serve(event, 9))) == {0: "value"}
 
 
 def test_the_workers_own_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,13 @@ def fail(value: Any) -> Any:
     raise OwnError(value)
 
 
+def variable(name: str) -> str | None:
+    """Return an environment variable of the worker."""
+    import os
+
+    return os.environ.get(name)
+
+
 def make_set(_: Any) -> Any:
     return {1, 2}
 
