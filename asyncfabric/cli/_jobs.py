@@ -102,18 +102,21 @@ def _list(options: argparse.Namespace) -> int:
 
 async def _list_long(url: str, *, as_json: bool) -> int:
     from asyncfabric import jobs
+    from asyncfabric.jobs._key_file import find_master_key
+    from asyncfabric.jobs._listing import NoSuchJob, summarize
     from asyncfabric.jobs._where import lent
 
     slots = asyncio.Semaphore(_AT_ONCE)
+    key = find_master_key()
     async with lent(url) as store:
 
         async def look(name: str) -> Summary | str | None:
             async with slots:
                 try:
-                    return await jobs.show(store, name)
+                    return await summarize(store, key, name)
                 except IntegrityError as error:
                     return str(error)  # the others are shown all the same
-                except ConfigurationError:
+                except NoSuchJob:
                     return None  # discarded just now
 
         names = await jobs.list(store)
@@ -235,8 +238,8 @@ async def _describe(store: Any, name: str) -> str:  # noqa: ANN401 - a store
 
     try:
         job = await jobs.show(store, name)
-    except FabricError:
-        return f"job {name} can't be read: it was changed, or made with another key"
+    except FabricError as error:
+        return f"job {name} can't be read: {error}"
     inputs = (
         "of inputs that weren't read to their end" if job.total is None else f"of {job.total:,}"
     )

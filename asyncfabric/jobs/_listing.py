@@ -141,8 +141,12 @@ async def discard(store: ObjectStore, name: str) -> int:
     return 1 + await store.delete_many(keys)
 
 
-def no_such_job(name: str, store: ObjectStore) -> ConfigurationError:
+class NoSuchJob(ConfigurationError):
+    """There is no job of this name, or no more."""
+
+
+def no_such_job(name: str, store: ObjectStore) -> NoSuchJob:
     """Return the error that says so."""
-    return ConfigurationError(
+    return NoSuchJob(
         f"there is no job {name!r} in {store.url}; `asyncfabric jobs list` shows what there is"
     )

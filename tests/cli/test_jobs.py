@@ -81,6 +81,17 @@ async def test_list_long_beside_one_that_cannot_be_read(two: LocalStore, capsys:
     assert said.err.startswith("warning: all: ")
 
 
+def test_list_long_without_a_key(
+    two: LocalStore, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no job that was discarded just now."""
+    monkeypatch.setenv("ASYNCFABRIC_KEY", "sesame")
+    assert main(["jobs", "list", "--long"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "ASYNCFABRIC_KEY holds no key" in said.err
+
+
 async def _main(*arguments: str) -> int:
     """The command has a loop of its own."""
     import asyncio
@@ -155,7 +166,7 @@ async def test_discard_of_what_cannot_be_read(two: LocalStore, capsys: Capture) 
     """It is the way on from there."""
     await two.put("jobs/names/all", b"rubbish")
     assert await _main("jobs", "discard", "all") == 1
-    assert "job all can't be read" in capsys.readouterr().err
+    assert "job all can't be read: the object names/all " in capsys.readouterr().err
     assert await _main("jobs", "discard", "all", "--yes") == 0
 
 
