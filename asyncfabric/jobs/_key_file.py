@@ -1,4 +1,4 @@
-"""Where the master key is: `ASYNCFABRIC_KEY`, or a file that only its owner can read."""
+"""Where the master key is: `ASYNCFABRIC_KEY`, or AWS KMS as that says, or a file of its owner's."""
 
 from __future__ import annotations
 
@@ -11,26 +11,37 @@ import secrets
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asyncfabric._exceptions import ConfigurationError
 
 from ._keys import MasterKey
 
+if TYPE_CHECKING:
+    from ._keys import KeySource
+
 VARIABLE = "ASYNCFABRIC_KEY"
+_OF_KMS = ("arn:", "alias/")  # and no key in base64 begins so
 _HEX = re.compile(r"[0-9a-fA-F]+\Z")
 _NEW_BYTES = 32
 _MOST_BYTES = 4096
 _HOW = "python -c 'import secrets; print(secrets.token_hex(32))'"
 
 
-def find_master_key() -> MasterKey:
+def find_master_key() -> KeySource:
     """Return the user's master key: of the environment, else of the file, made on first use.
+
+    Where that names a key in AWS KMS, nothing is asked of it before something is derived.
 
     Raises:
         ConfigurationError: the variable or the file holds no key, or others can read the file.
     """
     text = os.environ.get(VARIABLE)
     if text is not None:
+        if text.strip().startswith(_OF_KMS):
+            from ._kms_key import KmsKey  # a room that other keys don't need
+
+            return KmsKey(text.strip())
         return MasterKey(decode_key(text, f"the environment variable {VARIABLE}"))
     return read_key_file(key_path())
 

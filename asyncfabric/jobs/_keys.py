@@ -1,7 +1,7 @@
 """Keys of durable jobs: one master key of the user's, and what is derived from it.
 
-    master key   ASYNCFABRIC_KEY, or a file of the user's own; stays in the driver
-     +- job key  HKDF-SHA256 (RFC 5869) of the master key, the job's name and its area
+    master key   ASYNCFABRIC_KEY, or a file of the user's own; stays in the driver, or in AWS KMS
+     +- job key  HKDF-SHA256 (RFC 5869) of the master key, the job's name and its area; KMS: an HMAC
          +- driver key    seals manifest, leases, digests of inputs, failures
          +- attempt key   of which each attempt gets HMAC(nonce, index, number, input's digest)
 
