@@ -89,7 +89,8 @@ class _Encoder:
             return self._array(value, path)
         found = _written(value, kind)
         if found is None:
-            raise NotDataError(f"{path} is a {_name(kind)}, which can't be carried; {_ADVICE}")
+            advice = getattr(kind, "_instead_of_data", _ADVICE)
+            raise NotDataError(f"{path} is a {_name(kind)}, which can't be carried; {advice}")
         return {"$": kind.__name__, "v": found}
 
     def _nodes(self, values: Any, path: str, depth: int) -> list[Any]:  # noqa: ANN401

@@ -287,3 +287,15 @@ async def test_fabrics_that_take_data_only(options: dict[str, Any]) -> None:
             doing: Any = begin
             with pytest.raises(af.ConfigurationError, match='trust="data" or code="deployed"'):
                 await doing()
+
+
+async def test_chunks_on_fabrics_that_take_data_only(tmp_path: Path) -> None:
+    """Results may be data; as inputs chunks would let a caller read any file of the worker's."""
+    (tmp_path / "a").write_bytes(b"1\n2\n")
+    chunks = bsp.chunks(tmp_path.as_uri())
+    async with af.Fabric("inline://", trust="data") as fabric:
+        assert await fabric.map(work.lines_in, chunks) == [2]
+    async with af.Fabric("inline://", code="deployed") as fabric:
+        with pytest.raises(af.SerializationError, match=r"have it iterate over .*chunks\(url\)"):
+            await fabric.map(work.lines_in, chunks)
+        assert await fabric.map(work.lines_below, [tmp_path.as_uri()]) == [2]

@@ -339,3 +339,12 @@ def noted_sum(items: Iterator[tuple[str, int]]) -> tuple[str, int]:
     (Path(folder) / "go").stat()
     _note(folder, "reduced")
     return folder, sum(number for _, number in found)
+
+
+def lines_in(chunk: af.bsp.Chunk) -> int:
+    return sum(1 for _ in chunk.lines())
+
+
+async def lines_below(url: str) -> int:
+    """The same where the chunks are planned by the worker."""
+    return sum([len([1 async for _ in chunk.lines()]) async for chunk in af.bsp.chunks(url)])

@@ -43,6 +43,10 @@ class Chunk:
     """
 
     __slots__ = ("_rule", "pieces")
+    _instead_of_data = (
+        "a chunk says which files and buckets a worker reads; give the function a URL that it "
+        "checks, and have it iterate over asyncfabric.bsp.chunks(url) itself"
+    )
 
     def __init__(self, pieces: tuple[Piece, ...], rule: Rule) -> None:
         self.pieces: tuple[Piece, ...] = pieces
