@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from ._checks import check_items, check_job
+from ._checks import check_items
 from ._map_methods import MapMethods
 
 if TYPE_CHECKING:
@@ -194,12 +194,12 @@ class ReduceMethods(MapMethods):
         Raises:
             ConfigurationError, TypeError: an argument makes no sense.
         """
-        from .bsp._host import Durable  # what few programs need
+        from .bsp._host import durable_of  # what few programs need
         from .bsp._map_reduce import map_reduce
         from .bsp._sizes import parse_size
 
         check_items(items)
-        check_job(job, version, self._core.store)
+        durable = durable_of(job, version, self._core.store)
         return await map_reduce(
             cast("Fabric", self),
             fn,
@@ -210,5 +210,5 @@ class ReduceMethods(MapMethods):
             memory=parse_size("memory", memory),
             shared=shared,
             seed=seed,
-            durable=Durable(job, version),
+            durable=durable,
         )

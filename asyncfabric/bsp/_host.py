@@ -8,11 +8,12 @@ import inspect
 import os
 import secrets
 import warnings
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from asyncfabric._checks import check_job
 from asyncfabric._exceptions import ConfigurationError, StorageError
 from asyncfabric._function import options_of
+from asyncfabric.jobs._between import place_of
 from asyncfabric.jobs._key_file import find_master_key
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from asyncfabric._exceptions import ObjectNotFound
     from asyncfabric._fabric import Fabric
     from asyncfabric._map import Map
+    from asyncfabric_storage import ObjectStore
 
 R = TypeVar("R")
 
@@ -89,7 +91,7 @@ class Durable(NamedTuple):
         """Return where its workers write for one another: for a job, in each process the same."""
         if self.name is None:
             return f"{room}/{os.urandom(16).hex()}/"
-        return f"{room}/{sha256(self.name.encode()).hexdigest()[:32]}/"
+        return place_of(room, self.name)
 
     async def secret(self) -> bytes:
         """Return a key that only drivers know: for a job, each of them the same."""
@@ -110,6 +112,21 @@ class Durable(NamedTuple):
 
 ONCE = Durable()
 """No job."""
+
+_LONGEST_NAME = 92
+"""Of a job with stages: theirs are longer by up to eight, and 100 are allowed."""
+
+
+def durable_of(job: str | None, version: str | None, store: ObjectStore) -> Durable:
+    """Return what stages are called. Raises `ConfigurationError`, before any of them has run."""
+    check_job(job, version, store)
+    if job is not None and len(job) > _LONGEST_NAME:
+        msg = (
+            f"job={job!r:.110} has {len(job)} characters; use up to {_LONGEST_NAME} where there "
+            'are stages, whose own jobs are called "NAME.regroup", for example'
+        )
+        raise ConfigurationError(msg)
+    return Durable(job, version)
 
 
 class Scratch:

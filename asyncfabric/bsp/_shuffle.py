@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from asyncfabric._checks import check_items, check_job
+from asyncfabric._checks import check_items
 from asyncfabric._exceptions import ConfigurationError, ObjectNotFound
 from asyncfabric_runtime._bsp._keys import check_partitions
 from asyncfabric_runtime._bsp._mapper import KEY_VARIABLE, Exchange, Mapper, Written
 from asyncfabric_runtime._bsp._reducer import Reducer
 from asyncfabric_runtime._bsp._regrouper import Regrouper
 
-from ._host import ONCE, Durable, Scratch, carrying, check_plain, check_trust, places
+from ._host import ONCE, Durable, Scratch, carrying, check_plain, check_trust, durable_of, places
 from ._regroup import Regrouping
 from ._sizes import parse_size
 from ._tasks import Layout, ShuffleStats, figures
@@ -307,8 +307,7 @@ def shuffle(
         check_plain("partition", partition)
     check_items(items)
     check_partitions(partitions)
-    check_job(job, version, fabric.store)
-    durable = Durable(job, version)
+    durable = durable_of(job, version, fabric.store)
     exchange = exchange_for(partitions, combine, memory, durable)
     mapper = Mapper(map_fn, exchange, partition)
     reducer = Reducer(reduce_fn, exchange, check_output(output))

@@ -257,6 +257,7 @@ def _gc(options: argparse.Namespace) -> int:
         for count, what in (
             (done.areas, "jobs that were discarded or never begun"),
             (done.executions, "results that came second"),
+            (done.exchanges, "exchanges between stages"),
             (done.leases, "leases of earlier drivers"),
         ):
             if count:

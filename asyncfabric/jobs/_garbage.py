@@ -1,4 +1,4 @@
-"""What nobody needs any more: areas of discarded jobs, data of executions that did not win.
+"""What nobody needs any more: of discarded jobs, of executions that did not win, between stages.
 
 No key is needed. Whoever can mislead this by changing objects could delete them as well.
 """
@@ -14,6 +14,7 @@ from asyncfabric_storage import _job_places as places
 from asyncfabric_storage._commits import MAX_RECORD_BYTES
 from asyncfabric_storage._sealed import FAILED, FIXED_BYTES, Sealed, read_sealed
 
+from ._between import unowned
 from ._manifest import MAX_MANIFEST_BYTES
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Collected(NamedTuple):
         areas: of jobs that are no more.
         leases: of earlier drivers.
         executions: whose data was not the result.
+        exchanges: whose intermediate objects no job needs.
         objects: all in all.
         size: their bytes.
         unreadable: names of jobs whose manifest can't be read; nothing was deleted then but
@@ -41,6 +43,7 @@ class Collected(NamedTuple):
     areas: int
     leases: int
     executions: int
+    exchanges: int
     objects: int
     size: int
     unreadable: tuple[str, ...]
@@ -58,38 +61,43 @@ async def collect(
         StorageError: the store failed; what was deleted stays deleted.
     """
     before = (datetime.now(UTC) if now is None else now) - grace
-    areas, unreadable = await _areas(store)
+    areas, names, unreadable = await _areas(store)
     walk = _Walk(store, areas, before, keep_unknown=bool(unreadable))
     async for info in store.list(f"{places.ROOT}/"):
         await walk.see(info)
     await walk.leave()
+    async for between in unowned(store, names, before):
+        walk.exchange(between)
     await store.delete_many(walk.doomed)
     return Collected(
         walk.orphaned,
         walk.leases,
         walk.executions,
+        walk.exchanges,
         len(walk.doomed),
         walk.size,
         tuple(unreadable),
     )
 
 
-async def _areas(store: ObjectStore) -> tuple[set[str], list[str]]:
-    """Return the areas that jobs have, and the names of jobs whose area can't be known."""
+async def _areas(store: ObjectStore) -> tuple[set[str], list[str], list[str]]:
+    """Return the areas that jobs have, all names, and those of jobs whose area can't be known."""
     prefix = f"{places.ROOT}/"
     areas: set[str] = set()
+    names: list[str] = []
     unreadable: list[str] = []
     async for info in store.list(f"{prefix}{places.NAMES}"):
         place = info.key[len(prefix) :]
+        names.append(place[len(places.NAMES) :])
         try:
             record = await read_sealed(store, places.ROOT, place, MAX_MANIFEST_BYTES)
         except ObjectNotFound:
             continue  # discarded just now
         except StorageError:
-            unreadable.append(place[len(places.NAMES) :])
+            unreadable.append(names[-1])
         else:
             areas.add(record.nonce.hex())
-    return areas, unreadable
+    return areas, names, unreadable
 
 
 class _Walk:
@@ -99,7 +107,7 @@ class _Walk:
         self, store: ObjectStore, areas: set[str], before: datetime, *, keep_unknown: bool
     ) -> None:
         self.doomed: list[str] = []
-        self.orphaned = self.leases = self.executions = self.size = 0
+        self.orphaned = self.leases = self.executions = self.exchanges = self.size = 0
         self._store = store
         self._areas = areas
         self._before = before
@@ -134,6 +142,12 @@ class _Walk:
             self.orphaned += 1
             for info in unowned:
                 self._doom(info)
+
+    def exchange(self, infos: list[ObjectInfo]) -> None:
+        """Take what one exchange has left."""
+        self.exchanges += 1
+        for info in infos:
+            self._doom(info)
 
     async def _data(self, info: ObjectInfo, index: int, execution: str) -> None:
         if self._winner[0] != index:

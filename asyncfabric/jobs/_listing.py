@@ -8,6 +8,7 @@ from asyncfabric._exceptions import ConfigurationError, ObjectNotFound, StorageE
 from asyncfabric_storage import _job_places as places
 from asyncfabric_storage._sealed import read_sealed
 
+from ._between import places_of_job
 from ._gone import is_gone
 from ._inputs import read_ended
 from ._job import MAX_FINISHED_BYTES, list_done, read_finished
@@ -115,9 +116,10 @@ async def summarize(store: ObjectStore, source: KeySource, name: str) -> Summary
 async def discard(store: ObjectStore, name: str) -> int:
     """Forget a job, all its results included; return how many objects were deleted.
 
-    No key is needed: it is the way on from a job whose key is lost, or whose objects were changed.
-    A driver that is at work sees it within seconds, and stops. Workers may write a little more
-    afterwards; `collect` finds that.
+    With the first of several stages goes what its workers left for the next one. No key is needed:
+    it is the way on from a job whose key is lost, or whose objects were changed. A driver that is
+    at work sees it within seconds, and stops. Workers may write a little more afterwards; `collect`
+    finds that.
 
     Raises:
         ConfigurationError: there is no such job.
@@ -135,9 +137,8 @@ async def discard(store: ObjectStore, name: str) -> int:
         root = None
     # The name first: from here on a new job may have it, in an area of its own.
     await store.delete(manifest)
-    if root is None:
-        return 1
-    keys = [info.key async for info in store.list(root)]
+    prefixes = [*([] if root is None else [root]), *places_of_job(name)]
+    keys = [info.key for prefix in prefixes async for info in store.list(prefix)]
     return 1 + await store.delete_many(keys)
 
 

@@ -65,7 +65,8 @@ async def discard(where: Where, name: str, /) -> int:
 
         await asyncfabric.jobs.discard(fabric, "prices")
 
-    A program that drives the job sees it within seconds, and stops. Workers may write a little more
+    With `NAME.map` goes what the mappers of a shuffle or a reduction left for its reducers. A
+    program that drives the job sees it within seconds, and stops. Workers may write a little more
     afterwards, which `gc` deletes.
 
     Args:
@@ -84,12 +85,14 @@ async def gc(where: Where, /, *, grace: float = _DAY) -> Collected:
     """Delete what no job needs any more, and return how much that was. No key is needed.
 
     That is: what is left of discarded jobs, results of executions that came second, leases of
-    earlier drivers. Results of jobs are kept, until the job is discarded. Safe beside running jobs.
+    earlier drivers, and what stages that are no jobs left for one another when their driver was
+    killed: one that may run for longer than `grace` should be a job. Results of jobs are kept,
+    until the job is discarded. Safe beside running jobs.
 
         collected = await asyncfabric.jobs.gc("s3://bucket/prefix")
         print(f"{collected.objects} objects, {collected.size} bytes")
 
-    Costs a request for each thousand objects, and one for each large result.
+    Costs three requests, one for each thousand objects, and one for each large result.
 
     Args:
         where: the store's URL, the store itself, or a Fabric that uses it.

@@ -182,6 +182,45 @@ async def test_what_has_expired_is_told(notes: Notes, storage: str) -> None:
         assert await shuffled(fabric, notes) == EXPECTED
 
 
+async def test_discarding_mappers_deletes_what_they_wrote(notes: Notes, storage: str) -> None:
+    notes.stop()
+    async with af.Fabric("inline://", storage=storage) as fabric:
+        with pytest.raises(FileNotFoundError):
+            await shuffled(fabric, notes)
+        before = await left(storage)
+        assert len(before) == 9
+        await af.jobs.discard(fabric, "sums.reduce")
+        assert (await af.jobs.gc(fabric, grace=0)).exchanges == 0
+        assert await left(storage) == before  # the job can go on with these
+        await fabric.store.put("shuffle/mine", b"")
+        await af.jobs.discard(fabric, "sums.map")
+        assert await left(storage) == ["shuffle/mine"]
+
+
+async def test_what_a_killed_driver_left_is_collected(storage: str) -> None:
+    """Below places of its own, and only as a whole; what isn't ours stays."""
+    left_over = [f"{room}/{'5e' * 16}/{name}" for room in ("reduce", "shuffle") for name in "ab"]
+    left_over.append(f"sort/{'0' * 32}/c")
+    ours = ["shuffle/mine", "sort/5e/a", f"sort/{'x' * 32}/a"]
+    async with af.Fabric("inline://", storage=storage) as fabric:
+        for key in left_over + ours:
+            await fabric.store.put(key, b"four")
+        assert (await af.jobs.gc(fabric)).objects == 0
+        done = await af.jobs.gc(fabric, grace=0)
+        assert (done.exchanges, done.objects, done.size) == (3, 5, 20)
+        assert await keys_of(fabric.store) == ours
+
+
+@pytest.mark.parametrize("length", [93, 100])
+async def test_names_that_leave_no_room_for_those_of_stages(storage: str, length: int) -> None:
+    name = "x" * length
+    async with af.Fabric("inline://", storage=storage) as fabric:
+        with pytest.raises(af.ConfigurationError, match="up to 92"):
+            _ = bsp.shuffle(fabric, work.given, [], work.kept, partitions=1, job=name)
+        with pytest.raises(af.ConfigurationError, match="up to 92"):
+            await fabric.map_reduce(work.square, [], work.added, job=name)
+
+
 async def test_the_key_of_the_blocks_is_not_in_the_store(notes: Notes, storage: str) -> None:
     """Who may write there can make no block that is taken for a mapper's."""
     notes.stop()
