@@ -134,10 +134,14 @@ class S3Store(ObjectStore):
 
     async def put(self, key: str, data: "Data") -> None:
         """Write the object; see `ObjectStore.put`."""
+        await self.put_within(key, data, None)
+
+    async def put_within(self, key: str, data: "Data", memory: int | None) -> None:
+        """Do the same with copies of so many bytes at most, but 16 MiB in any case."""
         name = self._name(key)
         views = as_views(data)
         try:
-            await Writing(self._flow, name).put(views)
+            await Writing(self._flow, name).put(views, memory)
         except Refused as refused:
             self._fail(refused, f"writing {key!r}")
         finally:

@@ -12,6 +12,7 @@ from asyncfabric import bsp
 from asyncfabric.bsp import _shuffle
 from asyncfabric_runtime._bsp import _runs
 from tests.bsp import work
+from tests.bsp.counting import CountingStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -104,3 +105,27 @@ async def test_the_limit_of_the_tests_is_kept() -> None:
     async with af.Fabric("local://?processes=1", initializer=work.Bounded(2**24)) as fabric:
         with pytest.raises(MemoryError):
             await fabric.submit(work.spread, 2**25)
+
+
+class Bounding(CountingStore):
+    """Copies what is written, as S3's does, and so is told how much that may be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: set[int] = set()
+
+    async def put_within(self, key: str, data: Any, memory: int) -> None:
+        self.limits.add(memory)
+        await self.put(key, data)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+async def test_copies_for_an_upload_are_within_the_limit(
+    levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_shuffle, "TWO_LEVELS_READS", 1 if levels > 1 else 10**6)
+    store = Bounding()
+    async with af.Fabric("inline://", storage=store) as fabric:
+        await bsp.shuffle(fabric, work.one_each, range(3), work.kept, partitions=2, memory=2**20)
+    # A mapper has half of it in use at most, a regrouper three quarters.
+    assert store.limits == ({2**19} if levels == 1 else {2**19, 2**18})

@@ -7,7 +7,7 @@ import pytest
 from asyncfabric_storage import StorageError, _s3_writes
 from asyncfabric_storage._s3 import S3Store
 from asyncfabric_storage._s3_bodies import Parts, body_of
-from asyncfabric_storage._s3_writes import PART
+from asyncfabric_storage._s3_writes import PART, bounded
 
 from .s3_fixtures import _credentials, service, store
 from .s3_service import Fault, Object, Request, Service
@@ -117,6 +117,25 @@ async def test_parts_grow_with_the_object(
         service.requests.clear()
         await store.put("large", bytes(size))
         assert sum("partNumber" in each.query for each in service.requests) == parts
+
+
+async def test_an_upload_within_a_limit(service: Service, store: S3Store) -> None:
+    """In parts that are as small as S3 takes them, where there is no room for larger ones."""
+    pieces = [bytes([number]) * 99_991 for number in range(200)]
+    for memory, parts in ((1, 4), (35 * 2**20, 4), (2**30, 2)):
+        service.requests.clear()
+        await store.put_within("large", pieces, memory)
+        assert sum("partNumber" in each.query for each in service.requests) == parts
+        assert service.objects["pre/large"].data == b"".join(pieces)
+
+
+@pytest.mark.parametrize("size", [2**25, 2**29, 2**34, 2**42])
+@pytest.mark.parametrize("memory", [1, 2**24, 2**26, 2**28, 2**34])
+def test_parts_that_are_in_memory_fit_in_it(size: int, memory: int) -> None:
+    part, at_once = bounded(size, memory)
+    assert (at_once + 3) * part <= memory or at_once == 1
+    assert max(5 * 2**20, size / 10_000) <= part
+    assert part <= max(memory / 7, 5 * 2**20, size / 10_000 + 1)
 
 
 async def test_an_upload_that_fails_is_taken_back(service: Service, store: S3Store) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncfabric_storage import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
-    from typing import Any
 
     from asyncfabric_storage import ObjectStore
+    from asyncfabric_storage._buffers import Data
 
 T = TypeVar("T")
 
@@ -46,6 +46,12 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
         done.wait()
         raise
     return begun[0].result()
+
+
+def write(store: ObjectStore, key: str, data: Data, memory: int) -> None:
+    """Put an object, with copies of about so many bytes at most where the store makes any."""
+    within: Any = getattr(store, "put_within", None)  # of stores that are asked for it
+    wait_for(store.put(key, data) if within is None else within(key, data, memory))
 
 
 def iterate(items: AsyncGenerator[T]) -> Generator[T]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncfabric_runtime._context import current
 
-from ._blocking import store_for_blocking, wait_for
+from ._blocking import store_for_blocking, write
 from ._blocks import Seal
 from ._compression import best_codec
 from ._groups import cut, cut_single
@@ -98,7 +98,7 @@ class Mapper:
             ends = list(_sums(spool.sizes))
             if not ends[-1]:
                 return Written("", b"")
-            wait_for(store.put(f"{exchange.prefix}{name}", spool.joined()))
+            write(store, f"{exchange.prefix}{name}", spool.joined(), exchange.memory // 2)
         return Written(name, struct.pack(f"<{len(ends)}Q", *ends))
 
     def _tables(

@@ -13,7 +13,7 @@ from asyncfabric_runtime._errors import SerializationError
 from asyncfabric_runtime._packing import pack_object
 from asyncfabric_storage import digest, object_key
 
-from ._blocking import store_for_blocking, wait_for
+from ._blocking import store_for_blocking, write
 from ._blocks import Reader
 from ._runs import MOST_RUNS, Runs
 from ._table import Table
@@ -69,7 +69,7 @@ class Reducer:
             raise SerializationError(blame(what, results, error)) from error
         name = digest(pieces)
         store = store_for_blocking(self._output)
-        wait_for(store.put(object_key(name), pieces))
+        write(store, object_key(name), pieces, self._exchange.memory // 2)
         return Ref(name, sum(memoryview(piece).nbytes for piece in pieces), store.url)
 
     def _reduce(self, blocks: Iterable[Groups]) -> list[Any]:

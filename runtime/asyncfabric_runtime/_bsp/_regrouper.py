@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from asyncfabric_runtime._context import current
 
-from ._blocking import store_for_blocking, wait_for
+from ._blocking import store_for_blocking, write
 from ._spool import Spool
 from ._task import Task, pieces_of
 
@@ -42,5 +42,5 @@ class Regrouper:
                     spool.append(place, bytes(some))
                     at += len(some)
                     rest = rest[len(some) :]
-            wait_for(store.put(f"{self._prefix}{name}", spool.joined()))
+            write(store, f"{self._prefix}{name}", spool.joined(), self._memory // 4)
         return name

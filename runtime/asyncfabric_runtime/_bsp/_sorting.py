@@ -15,7 +15,7 @@ from zlib import crc32
 from asyncfabric_runtime._context import current
 from asyncfabric_storage import ConfigurationError, IntegrityError, StorageError
 
-from ._blocking import iterate, store_for_blocking, wait_for
+from ._blocking import iterate, store_for_blocking, wait_for, write
 from ._chunk import Chunk
 from ._fetch import Range, fetch
 from ._records import Rule
@@ -114,7 +114,7 @@ class Dealer:
             start = end
         name = f"{os.urandom(6).hex()}-{current().index}"
         store = store_for_blocking(current().store.url)
-        wait_for(store.put(f"{self._prefix}{name}", data))
+        write(store, f"{self._prefix}{name}", data, self._memory // 4)
         return name, struct.pack(f"<{len(ends)}Q", *ends), struct.pack(f"<{len(sums)}I", *sums)
 
 
@@ -207,7 +207,7 @@ class Sorter:
         data = _room(size, self._memory // 3)
         self._read(task, struct.unpack(f"<{len(task.names)}I", sums), data)
         found = data if in_order else self._sorted(data)
-        wait_for(store_for_blocking(self._destination).put(key, found))
+        write(store_for_blocking(self._destination), key, found, self._memory // 4)
         return Part(key, size // self._format.width, size)
 
     def _sorted(self, data: bytearray | mmap.mmap) -> Buffer:
