@@ -75,7 +75,7 @@ class Core:
         self._abandonment: weakref.finalize[..., Core] | None = None
         self._pid = os.getpid()
         self._paces: OrderedDict[str, Pace] = OrderedDict()
-        _check_match(self.backend, self.store)
+        check_match(self.backend, self.store)
         lend(self.store)
 
     def ship(self, function: Callable[..., Any], limit: int | None = None) -> Shipped:
@@ -184,7 +184,7 @@ def _abandon(backend: Backend, loop: asyncio.AbstractEventLoop, pid: int) -> Non
         backend.kill()
 
 
-def _check_match(backend: Backend, store: ObjectStore) -> None:
+def check_match(backend: Backend, store: ObjectStore) -> None:
     """Refuse a store that the backend's workers can't open."""
     if backend.traits.remote and not store.remote:
         msg = (

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from asyncfabric._exceptions import ConfigurationError
 from asyncfabric_runtime._bsp._records import Records, rule_of
 
 from ._plan import Planner
 from ._sizes import parse_size
-from ._sources import listed, named
+from ._sources import listed, named, no_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterable
+    from collections.abc import AsyncIterator, Generator
 
     from asyncfabric_runtime._bsp._chunk import Chunk
 
@@ -54,6 +56,8 @@ def chunks(
 
     The objects are listed once, and nothing of them is read. Large ones are cut, small ones packed
     together; compressed ones (`.gz`, `.zst`) stay whole, for they can't be read from the middle.
+    Of a directory these are the regular files below it, hidden ones too, but no links, and no names
+    that aren't UTF-8.
     Their order is that of the keys, so chunks in order have the records in order.
 
         async for chunk in af.bsp.chunks("s3://bucket/logs"): ...
@@ -76,5 +80,8 @@ def chunks(
         ObjectNotFound: when used: there are no objects.
         StorageError: when used: the store failed.
     """
+    asked: object = source
+    if not isinstance(asked, str) and (isinstance(asked, bytes) or not isinstance(asked, Iterable)):
+        raise ConfigurationError(no_url(asked))
     given = source if isinstance(source, str) else list(source)
     return Chunks(given, parse_size("size", size), records)

@@ -11,16 +11,19 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from asyncfabric._checks import check_job
+from asyncfabric._core import check_match
 from asyncfabric._exceptions import ConfigurationError, StorageError
+from asyncfabric._fabric import Fabric
 from asyncfabric._function import options_of
 from asyncfabric.jobs._between import place_of
 from asyncfabric.jobs._key_file import find_master_key
+
+from ._sources import close, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from asyncfabric._exceptions import ObjectNotFound
-    from asyncfabric._fabric import Fabric
     from asyncfabric._map import Map
     from asyncfabric_storage import ObjectStore
 
@@ -37,9 +40,21 @@ def places(fabric: Fabric) -> int:
     return lanes if core.limit is None else min(lanes, core.limit)
 
 
-def check_trust(fabric: Fabric) -> None:
-    """Refuse a Fabric that takes or sends data only. Raises `ConfigurationError`."""
-    core = fabric._core  # noqa: SLF001 - within the package
+def check_fabric(fabric: Fabric) -> None:
+    """Refuse what is no Fabric, or a closed one, or one that takes or sends data only.
+
+    Raises:
+        ConfigurationError, RuntimeError, TypeError: it says what to give instead.
+    """
+    given: object = fabric
+    if not isinstance(given, Fabric):
+        msg = (
+            f"the first argument has to be a Fabric, and is {given!r:.80}; write for example "
+            "`async with af.Fabric() as fabric: await af.bsp.shuffle(fabric, ...)`"
+        )
+        raise TypeError(msg)
+    fabric._check_open()  # noqa: SLF001 - within the package
+    core = fabric._core  # noqa: SLF001
     if core.takes_data_only or core.sends_no_code:
         msg = (
             "shuffle, sort and map_reduce send functions, and workers exchange pickles, "
@@ -47,6 +62,19 @@ def check_trust(fabric: Fabric) -> None:
             "these for them, or fabric.map() here"
         )
         raise ConfigurationError(msg)
+
+
+async def check_reachable(fabric: Fabric, url: str) -> None:
+    """Refuse a store for results that can't be, or that workers have each for themselves.
+
+    Raises `ConfigurationError`, before anything has run.
+    """
+    store = open_source(url)
+    try:
+        check_match(fabric._core.backend, store)  # noqa: SLF001 - within the package
+        await store.open()
+    finally:
+        await close(store)
 
 
 def check_plain(name: str, function: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asyncfabric._exceptions import ObjectNotFound
 from asyncfabric_runtime._bsp._kept import AsyncKeeper, Gatherer, Keeper
 
-from ._host import Scratch, carrying, check_plain, check_trust, places
+from ._host import Scratch, carrying, check_fabric, check_plain, places
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ async def map_reduce(
 ) -> Any:  # noqa: ANN401 - the user's
     """Do what `Fabric.map_reduce` says."""
     check_plain("reduce", reduce)
-    check_trust(fabric)
+    check_fabric(fabric)
     prefix = durable.prefix("reduce")
     scratch = Scratch(fabric, prefix)
     gatherer = Gatherer(reduce, prefix, memory)

@@ -12,7 +12,17 @@ from asyncfabric_runtime._bsp._mapper import KEY_VARIABLE, Exchange, Mapper, Wri
 from asyncfabric_runtime._bsp._reducer import Reducer
 from asyncfabric_runtime._bsp._regrouper import Regrouper
 
-from ._host import ONCE, Durable, Scratch, carrying, check_plain, check_trust, durable_of, places
+from ._host import (
+    ONCE,
+    Durable,
+    Scratch,
+    carrying,
+    check_fabric,
+    check_plain,
+    check_reachable,
+    durable_of,
+    places,
+)
 from ._regroup import Regrouping
 from ._sizes import parse_size
 from ._tasks import Layout, ShuffleStats, figures
@@ -76,7 +86,6 @@ class Shuffle(Generic[P]):
         exchange: Exchange,
         durable: Durable = ONCE,
     ) -> None:
-        check_trust(fabric)
         self._fabric = fabric
         self._mapper = mapper
         self._reducer = reducer
@@ -132,6 +141,8 @@ class Shuffle(Generic[P]):
     async def _run(self) -> AsyncGenerator[P]:
         durable, done = self._durable, False
         try:
+            if self._reducer.output is not None:
+                await check_reachable(self._fabric, self._reducer.output)
             secret = (await durable.secret()).hex()
             mapping = carrying(self._fabric, self._mapper.function, **{KEY_VARIABLE: secret})
             mapped = mapping.map(
@@ -299,6 +310,7 @@ def shuffle(
     Raises:
         ConfigurationError, TypeError: an argument makes no sense.
     """
+    check_fabric(fabric)
     check_plain("map_fn", map_fn)
     check_plain("reduce_fn", reduce_fn)
     if combine is not None:
@@ -335,7 +347,8 @@ def exchange_for(
 
 def check_output(output: str | None) -> str | None:
     """Return a store's URL, or None. Raises `ConfigurationError`."""
-    if output is not None and "://" not in output:
+    given: object = output
+    if given is not None and not (isinstance(given, str) and "://" in given):
         msg = f"output={output!r:.80} is no URL; give for example 's3://bucket/prefix'"
         raise ConfigurationError(msg)
     return output

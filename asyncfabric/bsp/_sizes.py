@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from asyncfabric._exceptions import ConfigurationError
@@ -39,7 +40,8 @@ def parse_size(name: str, size: int | str) -> int:
     if isinstance(given, int) and not isinstance(given, bool):
         bytes_ = given
     elif isinstance(given, str) and (found := _SIZE.fullmatch(given)):
-        bytes_ = int(float(found[1]) * _UNITS.get(found[2].lower(), 0))
+        with contextlib.suppress(OverflowError):  # hundreds of digits
+            bytes_ = int(float(found[1]) * _UNITS.get(found[2].lower(), 0))
     if bytes_ < 1:
         msg = (
             f"{name}={size!r:.80} is no size; give a number of bytes, or a text such as '64MiB' "

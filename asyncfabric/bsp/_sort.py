@@ -14,7 +14,7 @@ from asyncfabric_runtime._bsp._rows import numpy
 from asyncfabric_runtime._bsp._sorting import Dealer, Format, Inspector, Part, Sampler, Seen, Sorter
 
 from ._chunks import chunks
-from ._host import Scratch, check_trust, places, to_the_end
+from ._host import Scratch, check_fabric, check_reachable, places, to_the_end
 from ._regroup import Regrouping
 from ._shuffle import TASKS_A_PLACE, TWO_LEVELS_READS
 from ._sizes import parse_size
@@ -101,10 +101,10 @@ async def sort(
             the destination.
         ObjectNotFound, StorageError: the source is not there, or a store failed.
     """
+    check_fabric(fabric)
     numpy()
-    check_trust(fabric)
     form, limit = _form(record, key), _limit(memory)
-    await _check_empty(destination)
+    await _check_destination(fabric, destination)
     pieces = await chunks(source, size=max(record, limit // 4), records=record)
     work = _Sort(fabric, form, destination, limit)
     try:
@@ -194,8 +194,8 @@ async def validate(
 
     Raises as `sort` does.
     """
+    check_fabric(fabric)
     numpy()
-    check_trust(fabric)
     form, limit = _form(record, key), _limit(memory)
     pieces = await chunks(source, size=max(record, limit // 4), records=record)
     records = duplicates = checksum = 0
@@ -251,7 +251,15 @@ def _limit(memory: int | str) -> int:
     return limit
 
 
-async def _check_empty(destination: str) -> None:
+async def _check_destination(fabric: Fabric, destination: str) -> None:
+    given: object = destination
+    if not isinstance(given, str) or given.lower().rstrip("/") == "memory:":
+        msg = (
+            f"destination={given!r:.80} is no URL of a place that lasts; give for example "
+            "'s3://bucket/sorted' or 'file:///some/dir'"
+        )
+        raise ConfigurationError(msg)
+    await check_reachable(fabric, destination)
     store = open_source(destination)
     try:
         await store.open()

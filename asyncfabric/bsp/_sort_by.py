@@ -14,7 +14,7 @@ from asyncfabric_runtime._bsp._mapper import Mapper
 from asyncfabric_runtime._bsp._reducer import Reducer
 from asyncfabric_runtime._bsp._sort_values import DealValues, SampleKeys, SortValues
 
-from ._host import carrying, check_plain
+from ._host import carrying, check_fabric, check_plain
 from ._shuffle import Shuffle, check_output, exchange_for
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def sort_by(
         ConfigurationError, TypeError: an argument makes no sense, a key is NaN, or keys can't be
             compared.
     """
+    check_fabric(fabric)
     check_plain("map_fn", map_fn)
     if key is not None:
         check_plain("key", key)

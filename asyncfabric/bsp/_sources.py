@@ -7,6 +7,7 @@ import os
 from collections import deque
 from contextlib import aclosing
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -137,12 +138,18 @@ def _split(url: str) -> tuple[str, str]:
 
 def _parts(url: str) -> SplitResult:
     if "://" not in str(url):
-        msg = (
-            f"{url!r:.80} is no URL; give chunks() 's3://bucket/prefix', 'file:///some/dir', or a "
-            "list of the URLs of objects"
-        )
-        raise ConfigurationError(msg)
+        raise ConfigurationError(no_url(url))
     return urlsplit(url)
+
+
+def no_url(given: object) -> str:
+    """Say what to give as a source."""
+    advice = (
+        f"{given.absolute().as_uri()!r}"
+        if isinstance(given, Path)
+        else "'s3://bucket/prefix', 'file:///some/dir', or a list of the URLs of objects"
+    )
+    return f"{given!r:.80} is no URL; give chunks() {advice}"
 
 
 def _nothing(url: str) -> str:

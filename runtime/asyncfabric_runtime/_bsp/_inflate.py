@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asyncfabric_storage import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
 SUFFIXES = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
 """What the end of a key says of the object."""
@@ -91,27 +91,51 @@ async def inflated(
     Raises:
         StorageError: the object is damaged, or is not so compressed.
     """
-    stream: _Stream | None = None
+    members = _Members(codec)
     try:
         async for block in blocks:
-            data: bytes | memoryview = block
-            while data or (stream is not None and not stream.wants):
-                if stream is None:
-                    stream = _STREAMS[codec]()
-                output = stream.decompress(data, _OUTPUT_BYTES)
-                data = b""
-                if stream.eof:
-                    data, stream = stream.unused_data, None
-                if output:
-                    yield output
+            for output in members.feed(block):
+                yield output
     except (zlib.error, OSError, ValueError, EOFError) as error:
         raise StorageError(_damaged(name, codec, str(error))) from error
     except Exception as error:
         if type(error).__name__ != "ZstdError":
             raise
         raise StorageError(_damaged(name, codec, str(error))) from error
-    if stream is not None:
+    if members.within:
         raise StorageError(_damaged(name, codec, "it ends in the middle"))
+
+
+class _Members:
+    """One member, or frame, after another."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._stream: _Stream | None = None
+        self._ended = 0
+
+    @property
+    def within(self) -> bool:
+        """Whether a member has begun and not ended."""
+        return self._stream is not None
+
+    def feed(self, block: memoryview) -> Iterator[bytes]:
+        """Yield what a block holds."""
+        data: bytes | memoryview = block
+        while data or (self._stream is not None and not self._stream.wants):
+            if self._stream is None:
+                if self._ended and self._codec == "gz":
+                    data = bytes(data).lstrip(b"\0")  # padding, which gzip takes, too
+                    if not data:
+                        return
+                self._stream = _STREAMS[self._codec]()
+            output = self._stream.decompress(data, _OUTPUT_BYTES)
+            data = b""
+            if self._stream.eof:
+                data, self._stream = self._stream.unused_data, None
+                self._ended += 1
+            if output:
+                yield output
 
 
 def _damaged(name: str, codec: str, why: str) -> str:

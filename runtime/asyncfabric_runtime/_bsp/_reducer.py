@@ -37,7 +37,7 @@ class Reducer:
         output: str | None = None,
     ) -> None:
         self.function = function
-        self._output = output
+        self.output = output
         self._exchange = exchange
         name: str = getattr(function, "__name__", type(function).__name__)
         self.__name__: str = name
@@ -60,7 +60,7 @@ class Reducer:
 
     def _given(self, results: list[Any]) -> list[Any] | Ref[list[Any]]:
         """Return the results, or leave them at the output."""
-        if self._output is None:
+        if self.output is None:
             return results
         try:
             pieces = pack_object(results)
@@ -68,7 +68,7 @@ class Reducer:
             what = f"the result of {self.__name__}"
             raise SerializationError(blame(what, results, error)) from error
         name = digest(pieces)
-        store = store_for_blocking(self._output)
+        store = store_for_blocking(self.output)
         write(store, object_key(name), pieces, self._exchange.memory // 2)
         return Ref(name, sum(memoryview(piece).nbytes for piece in pieces), store.url)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 from asyncfabric_storage import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 SAMPLED_KEYS = 1024
 """Of an item, about."""
@@ -29,7 +30,7 @@ class SampleKeys:
         """Run the function to its end: values of a sorted item are not like its first ones."""
         keys: list[Any] = []
         step = 1
-        for number, value in enumerate(self.function(item)):
+        for number, value in enumerate(_values(self.function, item)):
             if number % step:
                 continue
             keys.append(_key_of(value, self._key))
@@ -59,7 +60,7 @@ class DealValues:
     def __call__(self, item: object) -> Iterator[tuple[int, Any]]:
         """Yield pairs for a shuffle's mapper."""
         key, splitters = self._key, self._splitters
-        for value in self.function(item):
+        for value in _values(self.function, item):
             yield bisect_right(splitters, _key_of(value, key)), value
 
 
@@ -73,6 +74,18 @@ class SortValues:
     def __call__(self, _: int, values: Iterator[Any]) -> Iterator[Any]:
         """Return them as a shuffle's results."""
         return iter(sorted(values, key=self._key))
+
+
+def _values(function: Callable[[Any], Any], item: object) -> Iterable[Any]:
+    values = function(item)
+    if not isinstance(values, Iterable):
+        name = getattr(function, "__name__", type(function).__name__)
+        msg = (
+            f"{name} has to give values, and it returned {values!r:.80}; return a list, or make it "
+            "a generator"
+        )
+        raise TypeError(msg)
+    return values
 
 
 def _key_of(value: Any, key: Callable[[Any], Any] | None) -> Any:  # noqa: ANN401 - the user's
