@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncfabric._exceptions import ConfigurationError
 from asyncfabric_runtime._bsp._records import Records, rule_of
@@ -80,7 +80,7 @@ def chunks(
         ObjectNotFound: when used: there are no objects.
         StorageError: when used: the store failed.
     """
-    asked: object = source
+    asked: Any = source
     if not isinstance(asked, str) and (isinstance(asked, bytes) or not isinstance(asked, Iterable)):
         raise ConfigurationError(no_url(asked))
     given = source if isinstance(source, str) else list(source)

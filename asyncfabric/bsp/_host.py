@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from asyncfabric._checks import check_job
 from asyncfabric._core import check_match
 from asyncfabric._exceptions import ConfigurationError, StorageError
-from asyncfabric._fabric import Fabric
 from asyncfabric._function import options_of
 from asyncfabric.jobs._between import place_of
 from asyncfabric.jobs._key_file import find_master_key
@@ -23,7 +22,9 @@ from ._sources import close, open_source
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from asyncfabric._core import Core
     from asyncfabric._exceptions import ObjectNotFound
+    from asyncfabric._fabric import Fabric
     from asyncfabric._map import Map
     from asyncfabric_storage import ObjectStore
 
@@ -46,15 +47,14 @@ def check_fabric(fabric: Fabric) -> None:
     Raises:
         ConfigurationError, RuntimeError, TypeError: it says what to give instead.
     """
-    given: object = fabric
-    if not isinstance(given, Fabric):
+    core: Core | None = getattr(fabric, "_core", None)
+    if core is None:
         msg = (
-            f"the first argument has to be a Fabric, and is {given!r:.80}; write for example "
+            f"the first argument has to be a Fabric, and is {fabric!r:.80}; write for example "
             "`async with af.Fabric() as fabric: await af.bsp.shuffle(fabric, ...)`"
         )
         raise TypeError(msg)
     fabric._check_open()  # noqa: SLF001 - within the package
-    core = fabric._core  # noqa: SLF001
     if core.takes_data_only or core.sends_no_code:
         msg = (
             "shuffle, sort and map_reduce send functions, and workers exchange pickles, "

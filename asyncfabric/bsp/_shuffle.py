@@ -347,7 +347,7 @@ def exchange_for(
 
 def check_output(output: str | None) -> str | None:
     """Return a store's URL, or None. Raises `ConfigurationError`."""
-    given: object = output
+    given: Any = output
     if given is not None and not (isinstance(given, str) and "://" in given):
         msg = f"output={output!r:.80} is no URL; give for example 's3://bucket/prefix'"
         raise ConfigurationError(msg)

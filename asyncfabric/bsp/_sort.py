@@ -252,7 +252,7 @@ def _limit(memory: int | str) -> int:
 
 
 async def _check_destination(fabric: Fabric, destination: str) -> None:
-    given: object = destination
+    given: Any = destination
     if not isinstance(given, str) or given.lower().rstrip("/") == "memory:":
         msg = (
             f"destination={given!r:.80} is no URL of a place that lasts; give for example "

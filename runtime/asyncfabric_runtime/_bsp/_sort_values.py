@@ -77,8 +77,9 @@ class SortValues:
 
 
 def _values(function: Callable[[Any], Any], item: object) -> Iterable[Any]:
-    values = function(item)
-    if not isinstance(values, Iterable):
+    values: Iterable[Any] = function(item)
+    returned: Any = values
+    if not isinstance(returned, Iterable):
         name = getattr(function, "__name__", type(function).__name__)
         msg = (
             f"{name} has to give values, and it returned {values!r:.80}; return a list, or make it "
