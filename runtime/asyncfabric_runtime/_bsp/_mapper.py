@@ -81,9 +81,8 @@ class Mapper:
         self.function = function
         self._exchange = exchange
         self._partition = partition
-        name: str = getattr(function, "__name__", type(function).__name__)
-        self.__name__: str = name
-        self.__qualname__: str = name
+        self.__name__: str = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__: str = self.__name__
 
     def __call__(self, item: object) -> tuple[str, bytes]:
         """Run the function, and write what comes of it."""

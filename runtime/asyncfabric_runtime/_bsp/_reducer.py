@@ -39,9 +39,8 @@ class Reducer:
         self.function = function
         self.output = output
         self._exchange = exchange
-        name: str = getattr(function, "__name__", type(function).__name__)
-        self.__name__: str = name
-        self.__qualname__: str = name
+        self.__name__: str = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__: str = self.__name__
 
     def __call__(self, packed: Packed) -> list[Any]:
         """Read, merge and reduce; return each partition's results, or a `Ref` to them."""
