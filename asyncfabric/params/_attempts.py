@@ -8,17 +8,14 @@ applied for each call. A push that Redis refused, or that was never sent, takes 
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from asyncfabric_runtime._context import in_worker, running_slot
 
 from ._errors import ParameterError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 
 @dataclass(slots=True)
@@ -35,33 +32,57 @@ class Ticket:
     used: bool = False
 
 
+class Turn:
+    """A push's place among those of its call, from `begin` until it is over.
+
+    A signal's handler, that of a timeout say, may raise in any call of a function, `__exit__`
+    included. So this is no context manager: whoever makes the push holds it, calls `begin` within
+    `try` and sets `over` in the `finally`, which nothing comes between. A turn that nobody holds
+    any more is over as well.
+
+    Attributes:
+        over: whether the next push may begin.
+    """
+
+    __slots__ = ("__weakref__", "_counter", "_ticket", "over")
+
+    def __init__(self, ticket: Ticket, counter: Counter | None = None) -> None:
+        self.over = False
+        self._ticket = ticket
+        self._counter = counter
+
+    def begin(self) -> Ticket:
+        """Number the push. Raises `ParameterError` while another one is under way."""
+        if self._counter is not None:
+            self._counter.begin(self, self._ticket)
+        return self._ticket
+
+
 class Counter:
     """The pushes of one attempt to one parameter. They go one after another."""
 
     def __init__(self, token: str) -> None:
         self._token = token
-        self._last = 0
-        self._under_way: dict[str, Ticket] = {}
+        self._last = Ticket(token, 1)
+        self._turn: ref[Turn] | None = None
+        self._lock = threading.Lock()
 
-    @contextmanager
-    def turn(self) -> Generator[Ticket]:
+    def turn(self) -> Turn:
+        """Return the turn of a push that hasn't begun."""
+        return Turn(Ticket(self._token, 0), self)
+
+    def begin(self, turn: Turn, ticket: Ticket) -> None:
         """Number a push. Raises `ParameterError` while another one is under way."""
-        ticket = Ticket(self._token, 0)
-        try:
-            # In one step, and within `try`: a signal, that of a timeout say, may raise anywhere.
-            if self._under_way.setdefault("", ticket) is not ticket:
+        with self._lock:
+            under_way = None if self._turn is None else self._turn()
+            if under_way is not None and not under_way.over:
                 raise ParameterError(
                     "two of a call's pushes to one parameter are under way at once. Repeated, they "
                     "may come in another order, and couldn't be told apart: make them one after "
                     "another, or as one, or give each a token= that is the same in every attempt"
                 )
-            ticket.number = self._last + 1
-            yield ticket
-        finally:
-            if self._under_way.get("") is ticket:
-                if ticket.used:
-                    self._last = ticket.number
-                del self._under_way[""]
+            ticket.number = self._last.number + self._last.used
+            self._last, self._turn = ticket, ref(turn)
 
 
 _counters: WeakKeyDictionary[Any, dict[tuple[int, str, str], Counter]] = WeakKeyDictionary()

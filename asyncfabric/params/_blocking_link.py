@@ -67,6 +67,9 @@ class BlockingLink:
         self._lock = threading.Lock()
         self._sent: deque[Sent] = deque()  # and not answered yet
         self._connection: Any = None
+        # Set before the connection is used and taken back afterwards: whatever interrupts its use,
+        # a signal while that is being seen to included, the next user finds it so.
+        self._busy = False
         self._incarnation = ""
 
     def run(self, commands: Sequence[Command]) -> Answer:
@@ -89,7 +92,8 @@ class BlockingLink:
         with self._lock:
             try:
                 self._sent.append(sent)
-                self._send(sent)
+                self._send(sent, self._ready())
+                self._busy = False
             except Exception:  # noqa: BLE001 - whatever redis-py and the system raise
                 self._disconnect()
             except BaseException:
@@ -130,15 +134,16 @@ class BlockingLink:
         if sent.answer is None and sent not in self._sent:
             self._sent.append(sent)
         while sent.answer is None:
+            connection = self._ready()
             for each in self._sent:
-                self._send(each)
+                self._send(each, connection)
             first = self._sent[0]
-            first.answer = self._answer(first)
+            first.answer = self._answer(first, connection)
             self._sent.popleft()
+            self._busy = False
         return sent.answer
 
-    def _send(self, sent: Sent) -> None:
-        connection = self._connected()
+    def _send(self, sent: Sent, connection: Any) -> None:  # noqa: ANN401
         if sent.on is not connection:
             goes = not isinstance(sent.commands, Only) or (
                 sent.commands.incarnation == self._incarnation
@@ -147,23 +152,23 @@ class BlockingLink:
                 connection.send_packed_command([sent.packed], check_health=False)
             sent.on = connection if goes else None
 
-    def _answer(self, sent: Sent) -> Answer:
+    def _answer(self, sent: Sent, connection: Any) -> Answer:  # noqa: ANN401
         if sent.on is None:  # it is for another incarnation
             return Answer((), self._incarnation)
-        replies = [_reply(self._connection) for _ in sent.commands]
+        replies = [_reply(connection) for _ in sent.commands]
         return answer(replies, self._incarnation)
 
-    def _connected(self) -> Any:  # noqa: ANN401 - one of redis-py's three classes
+    def _ready(self) -> Any:  # noqa: ANN401 - one of redis-py's three classes
+        """Return the connection, busy until its user says that nothing is under way on it."""
+        if self._busy:
+            self._disconnect()
+        self._busy = True
         if self._connection is None:
-            connection = _new_connection(self._address)
-            try:
-                connection.connect()
-                connection.send_packed_command([pack(HANDSHAKE)], check_health=False)
-                self._incarnation = incarnation_of([_reply(connection) for _ in HANDSHAKE])
-            except BaseException:
-                connection.disconnect()
-                raise
-            self._connection = connection
+            self._sent = deque(each for each in self._sent if each.wanted)
+            self._connection = _new_connection(self._address)
+            self._connection.connect()
+            self._connection.send_packed_command([pack(HANDSHAKE)], check_health=False)
+            self._incarnation = incarnation_of([_reply(self._connection) for _ in HANDSHAKE])
         return self._connection
 
     def _leave(self, sent: Sent) -> None:
@@ -171,7 +176,6 @@ class BlockingLink:
         self._disconnect()
 
     def _disconnect(self) -> None:
-        self._sent = deque(each for each in self._sent if each.wanted)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()

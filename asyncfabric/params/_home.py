@@ -6,14 +6,13 @@ import asyncio
 import os
 import secrets
 import threading
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncfabric._exceptions import ConfigurationError
 from asyncfabric_runtime._context import in_worker, running_slot
 
 from ._address import Address
-from ._attempts import counter, single
+from ._attempts import Turn, counter, single
 from ._blocking_link import blocking_link_to, close_blocking_link
 from ._link import close_link, link_to
 from ._place import Place
@@ -22,7 +21,6 @@ from ._replica import REPLICAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from ._attempts import Ticket
     from ._blocking_link import BlockingLink
@@ -100,8 +98,11 @@ class Home:
         `what` is its kind and its parameter.
         """
         place, link = await self.link()
-        with self.turn(place, what, token) as ticket:
-            return await link.follow(make(place, ticket))
+        turn = self.turn(place, what, token)
+        try:
+            return await link.follow(make(place, turn.begin()))
+        finally:
+            turn.over = True
 
     async def connect(self) -> None:
         """Make the connection."""
@@ -137,8 +138,11 @@ class Home:
     ) -> T:
         """Do what `run_once` does, blocking."""
         place, link = self.blocking_link()
-        with self.turn(place, what, token) as ticket:
-            return link.follow(make(place, ticket))
+        turn = self.turn(place, what, token)
+        try:
+            return link.follow(make(place, turn.begin()))
+        finally:
+            turn.over = True
 
     def blocking_link(self) -> tuple[Place, BlockingLink]:
         """Return where it is, and this process's connection to it."""
@@ -148,12 +152,10 @@ class Home:
 
     # -- both -----------------------------------------------------------------------------------
 
-    def turn(
-        self, place: Place, what: str, token: str | None = None
-    ) -> AbstractContextManager[Ticket]:
-        """Return what a push is known by, for as long as it is under way."""
+    def turn(self, place: Place, what: str, token: str | None = None) -> Turn:
+        """Return the turn of a push that hasn't begun."""
         of_call = None if token is not None else counter(place.server, what)
-        return nullcontext(single(token, what)) if of_call is None else of_call.turn()
+        return Turn(single(token, what)) if of_call is None else of_call.turn()
 
     def _start(self) -> Place:
         with self._starting:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from ._attempts import Turn
     from ._blocking_link import BlockingLink, Sent
     from ._home import Home
     from ._link import Link
@@ -32,7 +32,7 @@ class _Open(Generic[S]):
 
     steps: Steps[None]
     sent: S
-    turn: ExitStack
+    turn: Turn
 
 
 class BlockingStream:
@@ -69,19 +69,23 @@ class BlockingStream:
         place, link = self._at
         opened, self._open = self._open, None
         if opened is not None:
-            with opened.turn:
+            try:
                 link.follow(opened.steps, link.end(opened.sent))
+            finally:
+                opened.turn.over = True
         return place, link
 
     def _send(self, place: Place, link: BlockingLink) -> None:
-        with ExitStack() as turn:
-            ticket = turn.enter_context(self._home.turn(place, self._window.what))
-            steps = self._window.send(place, ticket)
-            turn.callback(steps.close)
+        turn = self._home.turn(place, self._window.what)
+        try:
+            steps = self._window.send(place, turn.begin())
             commands = next(steps)
             while not isinstance(commands, Later):
                 commands = steps.send(link.run(commands))
-            self._open = _Open(steps, link.begin(commands), turn.pop_all())
+            self._open = _Open(steps, link.begin(commands), turn)
+        finally:
+            if self._open is None:
+                turn.over = True
 
     def __enter__(self) -> Self:
         self._at = self._home.blocking_link()
@@ -100,8 +104,8 @@ class BlockingStream:
             self._at = None
             opened, self._open = self._open, None
             if opened is not None:
+                opened.turn.over = True
                 opened.sent.wanted = False
-                opened.turn.close()
 
 
 class Stream:
@@ -162,19 +166,23 @@ class Stream:
         place, link = self._at
         opened, self._open = self._open, None
         if opened is not None:
-            with opened.turn:
+            try:
                 await link.follow(opened.steps, await opened.sent)
+            finally:
+                opened.turn.over = True
         return place, link
 
     async def _send(self, place: Place, link: Link) -> None:
-        with ExitStack() as turn:
-            ticket = turn.enter_context(self._home.turn(place, self._window.what))
-            steps = self._window.send(place, ticket)
-            turn.callback(steps.close)
+        turn = self._home.turn(place, self._window.what)
+        try:
+            steps = self._window.send(place, turn.begin())
             commands = next(steps)
             while not isinstance(commands, Later):
                 commands = steps.send(await link.run(commands))
-            self._open = _Open(steps, await link.begin(commands), turn.pop_all())
+            self._open = _Open(steps, await link.begin(commands), turn)
+        finally:
+            if self._open is None:
+                turn.over = True
         await asyncio.sleep(0)  # the connection's task sends it
 
     async def __aenter__(self) -> Self:
@@ -194,8 +202,8 @@ class Stream:
             self._at = None
             opened, self._open = self._open, None
             if opened is not None:
+                opened.turn.over = True
                 opened.sent.cancel()
-                opened.turn.close()
 
 
 _NOT_ENTERED = "a stream is for the block of its 'with': enter it, and don't use it afterwards"

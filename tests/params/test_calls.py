@@ -98,8 +98,9 @@ async def test_two_attempts_at_once(ps: ParameterServer) -> None:
     async def attempt() -> None:
         counter = Counter("job/7 w")
         for _ in range(50):
-            with counter.turn() as ticket:
-                await link.follow(push(place, Push("w", [1.0, 1.0]), ticket))
+            turn = counter.turn()
+            await link.follow(push(place, Push("w", [1.0, 1.0]), turn.begin()))
+            turn.over = True
 
     await asyncio.gather(*(attempt() for _ in range(4)))
     values, version = await ps.pull("w")

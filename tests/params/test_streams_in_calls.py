@@ -168,38 +168,43 @@ class _Rung(BaseException):
 def _interrupted(_: int, ps: ParameterServer) -> tuple[int, int]:
     """Loop while a signal interrupts again and again; return how often, and wrong values seen."""
     rng = random.Random(7)
+    inside = False
 
     def ring(*_: object) -> None:
-        raise _Rung
+        # Not where this loop itself is, however late a signal is on a machine with other work.
+        if inside:
+            raise _Rung
 
     former = signal.signal(signal.SIGALRM, ring)
     rung = wrong = 0
     try:
-        while rung < 300:
+        while rung < 150:
+            # Again and again: what is raised while an object is finalized is lost.
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 3e-3), 0.1)
             try:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 3e-3), 0.1)
+                inside = True
                 with ps.blocking.stream("w", every=rng.choice([1, 2, 3])) as w:
                     while True:
                         w.pull(indices=[0])
                         w.push([1.0, 1.0], indices=[0, 40_000])
                         ps.blocking.version("w")
             except _Rung:
+                inside = False
                 rung += 1
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
             values = ps.blocking.pull("w").values
             wrong += int(values[0] != values[40_000])
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
     return rung, wrong
 
 
 @pytest.mark.filterwarnings("ignore")
-async def test_signals_that_come_anywhere(ps: ParameterServer, redis_url: str) -> None:
+async def test_signals_that_come_at_any_time(ps: ParameterServer, redis_url: str) -> None:
     """The lock is free afterwards, no reply meets another command, and no copy is wrong."""
     await ps.put("w", np.zeros(50_000))
     async with af.Fabric("local://?processes=1", retry=None) as fabric:
-        assert await fabric.map(_interrupted, [0], shared={"ps": ps}) == [(300, 0)]
+        assert await fabric.map(_interrupted, [0], shared={"ps": ps}) == [(150, 0)]
     async with ParameterServer(redis_url + "?", name=ps.name) as other:
         values = (await other.pull("w")).values
         assert values[0] == values[40_000] > 0
