@@ -13,6 +13,7 @@ from asyncfabric._exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_SILENCE_MOST = 3600.0  # seconds; sockets take no more than some years
 # What this module sets itself, or what would change the meaning of replies.
 _OURS = ("decode_responses", "protocol", "encoding", "max_connections", "client_name")
 
@@ -74,7 +75,7 @@ class Address:
     @property
     def silence(self) -> float:
         """Seconds without an answer until a connection is taken for dead and replaced."""
-        return self.patience / 3
+        return min(self.patience / 3, _SILENCE_MOST)
 
     def options(self) -> tuple[str, Mapping[str, Any]]:
         """Return the scheme and what redis-py's connection classes take.

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from ._checks import whole_number
+from ._errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +57,15 @@ class Layout:
 
     @classmethod
     def read(cls, text: bytes) -> Layout:
-        """Return the layout that `text` is in the catalog."""
-        dtype, shape, shard, generation = json.loads(text)
-        return cls(dtype, tuple(shape), shard, generation)
+        """Return the layout that `text` is. Raises `ParameterError` if it is none."""
+        try:
+            dtype, shape, shard, generation = json.loads(text)
+            return cls(dtype, tuple(shape), shard, generation)
+        except (TypeError, ValueError):
+            raise ParameterError(
+                "Redis holds something else in this server's catalog of parameters; nothing was "
+                "changed. Choose another name= or prefix=, or delete that key"
+            ) from None
 
     @cached_property
     def text(self) -> bytes:

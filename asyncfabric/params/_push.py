@@ -88,6 +88,9 @@ def push(place: Place, what: Push, ticket: Ticket) -> Steps[int]:
     parameter_name(what.name)
     if what.version is not None:
         what = replace(what, version=whole_number(what.version, "version="))
+        if what.version is not None and what.version < 0:
+            msg = f"version={what.version}: give the version that a pull returned"
+            raise ValueError(msg)
     return (yield from apply_push(place, what, ticket)).version
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ._entries import apply
+from ._errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +133,12 @@ class Replicas:
         if copy is None or copy.incarnation != pulled.incarnation or copy.at < since:
             if not base:
                 return None
+            if len(base) != layout.length(shard) * layout.itemsize:
+                raise ParameterError(
+                    f"shard {shard} of a parameter has {len(base)} bytes in Redis, and not "
+                    f"{layout.length(shard) * layout.itemsize}: another program wrote there. Put "
+                    "the parameter anew or restore a snapshot"
+                )
             copy = _Copy(since, np.frombuffer(base, layout.code).copy(), pulled.incarnation)
             self._keep(key, copy)
         else:

@@ -96,6 +96,9 @@ class Snapshot:
             values[name] = flat.astype(kind.newbyteorder("=")).reshape(shape)
             versions[name] = version
             start += count * kind.itemsize
+        if start < len(view):
+            msg = f"{len(view) - start} bytes come after the end of the snapshot"
+            raise ValueError(msg)
         seen = {bytes.fromhex(token): b"%d" % number for token, number in head["seen"]}
         return cls(values, versions, seen)
 

@@ -88,6 +88,8 @@ class BlockingStream:
                 turn.over = True
 
     def __enter__(self) -> Self:
+        if self._at is not None:
+            raise RuntimeError(_ENTERED)
         self._at = self._home.blocking_link()
         return self
 
@@ -186,6 +188,8 @@ class Stream:
         await asyncio.sleep(0)  # the connection's task sends it
 
     async def __aenter__(self) -> Self:
+        if self._at is not None:
+            raise RuntimeError(_ENTERED)
         self._at = await self._home.link()
         return self
 
@@ -207,3 +211,4 @@ class Stream:
 
 
 _NOT_ENTERED = "a stream is for the block of its 'with': enter it, and don't use it afterwards"
+_ENTERED = "this stream is entered already: make another one by stream(...) for a block within"

@@ -269,6 +269,16 @@ async def test_a_number_too_large_for_the_parameter(ps: ParameterServer) -> None
     assert (await ps.pull("w")).values.tolist() == [0]
 
 
+async def test_versions_that_no_pull_returned(ps: ParameterServer) -> None:
+    """They would spoil what is known of staleness for good."""
+    await ps.put("w", [0.0])
+    for version in (-1, -(2**70)):
+        with pytest.raises(ValueError, match="a pull returned"):
+            await ps.push("w", [1.0], version=version)
+    assert (await ps.staleness("w")).pushes == 0
+    assert (await ps.pull("w")).values.tolist() == [0]
+
+
 async def test_staleness_is_of_what_was_put_last(ps: ParameterServer) -> None:
     await ps.put("w", [0.0])
     await ps.push("w", [1.0], version=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,16 @@ async def test_closing_one_server_leaves_another_its_connection(start_redis: Sta
 def _pulled(_: int, ps: ParameterServer) -> list[float]:
     values: list[float] = ps.blocking.pull("w").values.tolist()
     return values
+
+
+async def test_patience_without_end(redis_url: str) -> None:
+    """A socket's own limit is finite."""
+    async with (
+        ParameterServer(redis_url, name="patient", patience=math.inf) as ps,
+        af.Fabric("inline://", timeout=30, retry=None) as fabric,
+    ):
+        await ps.put("w", [1.0])
+        assert await fabric.map(_pulled, [0], shared={"ps": ps}) == [[1.0]]
 
 
 async def test_a_connection_that_is_silently_dead(start_redis: StartRedis) -> None:

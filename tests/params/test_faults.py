@@ -256,6 +256,26 @@ async def test_a_key_of_another_type(start_redis: StartRedis, part: str) -> None
         assert await ps.version("w") == version
 
 
+async def test_what_another_program_wrote(start_redis: StartRedis) -> None:
+    """Of the right type, and nonsense."""
+    server = start_redis()
+    async with ParameterServer(server.url, name="m") as ps:
+        await ps.put("w", np.zeros(3))
+        fresh = ParameterServer(server.url + "?", name="m")
+        with client_of(server.url) as client:
+            (base,) = [key for key in client.keys("*") if key.endswith(b":w:0")]
+            client.set(base, b"123")
+            with pytest.raises(ParameterError, match=r"3 bytes in Redis, and not 24.*anew"):
+                await fresh.pull("w")
+            await ps.put("w", np.ones(3))
+            assert (await fresh.pull("w")).values.tolist() == [1, 1, 1]
+            for text in ("garbage", "[1]", "7"):
+                client.hset("{asyncfabric:m}:catalog", "v", text)
+                with pytest.raises(ParameterError, match=r"catalog.*another name"):
+                    await fresh.pull("v")
+        await fresh.aclose()
+
+
 @pytest.mark.parametrize("part", ["0", ":log", "p"])
 async def test_a_key_that_was_evicted(start_redis: StartRedis, part: str) -> None:
     server = start_redis()

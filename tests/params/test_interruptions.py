@@ -10,7 +10,6 @@ import numpy as np
 import asyncfabric as af
 from asyncfabric.params import ParameterError, ParameterServer
 
-
 # The others keep nothing between operations.
 _STATEFUL = {
     f"{each}.py"

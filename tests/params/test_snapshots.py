@@ -63,6 +63,12 @@ async def test_bytes_that_are_no_snapshot(cut: int) -> None:
         Snapshot.from_bytes(data[:cut])
 
 
+def test_more_bytes_than_a_snapshots() -> None:
+    data = Snapshot({"w": np.zeros(3)}, {"w": 1}).to_bytes()
+    with pytest.raises(ValueError, match="2 bytes come after the end"):
+        Snapshot.from_bytes(data + b"zz")
+
+
 async def test_of_one_moment(ps: ParameterServer) -> None:
     """Two parameters whose sum is constant at every moment, moved by one atomic change."""
     await ps.restore({"a": np.zeros(70_000), "b": np.zeros(70_000)})

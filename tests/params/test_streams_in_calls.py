@@ -114,6 +114,24 @@ async def test_other_operations_between(ps: ParameterServer) -> None:
         assert await fabric.map(_between, [0], shared={"ps": ps}) == [[1, 1]]
 
 
+def _twice(_: int, ps: ParameterServer) -> Any:
+    with ps.blocking.stream("w") as w:
+        w.push([1.0])
+        with pytest.raises(RuntimeError, match="another one"), w:
+            pass
+        w.push([1.0])
+        return w.pull().values.tolist()
+
+
+async def test_a_stream_is_entered_once(ps: ParameterServer) -> None:
+    await ps.put("w", [0.0])
+    async with af.Fabric("local://?processes=1", retry=None) as fabric:
+        assert await fabric.map(_twice, [0], shared={"ps": ps}) == [[2]]
+    async with ps.stream("w") as w:
+        with pytest.raises(RuntimeError, match="another one"):
+            await w.__aenter__()
+
+
 def _hanging(what: str, ps: ParameterServer) -> Any:
     with ps.blocking.stream("w") as w:
         if what == "hang":
@@ -175,10 +193,14 @@ def _interrupted(_: int, ps: ParameterServer) -> tuple[int, int]:
         if inside:
             raise _Rung
 
+    # What is imported is imported now: modules that were interrupted aren't this package's to mend.
+    with ps.blocking.stream("w", every=2) as w:
+        w.push([0.0, 0.0], indices=[0, 40_000])
+        w.pull(indices=[0])
     former = signal.signal(signal.SIGALRM, ring)
     rung = wrong = 0
     try:
-        while rung < 150:
+        while rung < 60:
             # Again and again: what is raised while an object is finalized is lost.
             signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 3e-3), 0.1)
             try:
@@ -204,7 +226,7 @@ async def test_signals_that_come_at_any_time(ps: ParameterServer, redis_url: str
     """The lock is free afterwards, no reply meets another command, and no copy is wrong."""
     await ps.put("w", np.zeros(50_000))
     async with af.Fabric("local://?processes=1", retry=None) as fabric:
-        assert await fabric.map(_interrupted, [0], shared={"ps": ps}) == [(150, 0)]
+        assert await fabric.map(_interrupted, [0], shared={"ps": ps}) == [(60, 0)]
     async with ParameterServer(redis_url + "?", name=ps.name) as other:
         values = (await other.pull("w")).values
         assert values[0] == values[40_000] > 0
