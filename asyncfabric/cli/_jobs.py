@@ -259,6 +259,7 @@ def _gc(options: argparse.Namespace) -> int:
             (done.executions, "results that came second"),
             (done.exchanges, "exchanges between stages"),
             (done.leases, "leases of earlier drivers"),
+            (done.notes, "notes of jobs that were launched, and run again since"),
         ):
             if count:
                 say(f"{count:8,}  {what}")

@@ -1,4 +1,6 @@
-"""What nobody needs any more: of discarded jobs, of executions that did not win, between stages.
+"""What nobody needs any more: of discarded jobs and old notes, of executions that did not win.
+
+What stages left for one another is the same, once no job needs it.
 
 No key is needed. Whoever can mislead this by changing objects could delete them as well.
 """
@@ -32,6 +34,7 @@ class Collected(NamedTuple):
     Attributes:
         areas: of jobs that are no more.
         leases: of earlier drivers.
+        notes: of what earlier drivers have left to events, and which calls failed then.
         executions: whose data was not the result.
         exchanges: whose intermediate objects no job needs.
         objects: all in all.
@@ -42,6 +45,7 @@ class Collected(NamedTuple):
 
     areas: int
     leases: int
+    notes: int
     executions: int
     exchanges: int
     objects: int
@@ -72,6 +76,7 @@ async def collect(
     return Collected(
         walk.orphaned,
         walk.leases,
+        walk.notes,
         walk.executions,
         walk.exchanges,
         len(walk.doomed),
@@ -107,7 +112,8 @@ class _Walk:
         self, store: ObjectStore, areas: set[str], before: datetime, *, keep_unknown: bool
     ) -> None:
         self.doomed: list[str] = []
-        self.orphaned = self.leases = self.executions = self.exchanges = self.size = 0
+        self.orphaned = self.leases = self.notes = self.executions = 0
+        self.exchanges = self.size = 0
         self._store = store
         self._areas = areas
         self._before = before
@@ -115,6 +121,7 @@ class _Walk:
         self._area = ""
         self._unowned: list[ObjectInfo] = []
         self._lease: ObjectInfo | None = None
+        self._noted: list[tuple[int, ObjectInfo]] = []
         self._winner: tuple[int, str | None] = (-1, None)
 
     async def see(self, info: ObjectInfo) -> None:
@@ -131,17 +138,30 @@ class _Walk:
                 self.leases += 1
                 self._doom(self._lease)
             self._lease = info
+        elif (epoch := places.noting_epoch(place)) is not None:
+            self._noted.append((epoch, info))
         elif (found := places.execution_in(place)) is not None:
             await self._data(info, *found)
 
     async def leave(self) -> None:
         """Decide about the area that has been gone through."""
-        unowned, self._unowned, self._lease, self._winner = self._unowned, [], None, (-1, None)
+        unowned, self._unowned = self._unowned, []
+        noted, self._noted = self._noted, []
+        lease, self._lease = self._lease, None
+        self._winner = -1, None
         # All of it must be old: a job is begun by writing its code before its manifest.
         if unowned and not self._keep_unknown and all(map(self._is_old, unowned)):
             self.orphaned += 1
             for info in unowned:
                 self._doom(info)
+        # Notes count for the newest driver alone. Whoever follows the job may not know it yet.
+        if lease is not None and self._is_old(lease):
+            place = lease.key.removeprefix(f"{places.ROOT}/{self._area}/")
+            newest = places.number_in(place, places.LEASE) or 0
+            for epoch, info in noted:
+                if epoch < newest:
+                    self.notes += 1
+                    self._doom(info)
 
     def exchange(self, infos: list[ObjectInfo]) -> None:
         """Take what one exchange has left."""

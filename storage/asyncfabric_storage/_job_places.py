@@ -27,6 +27,7 @@ ENDED, FINISHED = "inputs/ended", "finished"
 
 MAX_INDEX = 10**12 - 1
 _DIGITS, _EPOCH_DIGITS, _SEGMENT_DIGITS = 12, 8, 8
+_WIDTHS = {DONE: _DIGITS, LEASE: _EPOCH_DIGITS, INPUTS: _SEGMENT_DIGITS, LEFT: _EPOCH_DIGITS}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _AREA = re.compile(r"[0-9a-f]{32}\Z")
@@ -90,7 +91,7 @@ def segment(number: int) -> str:
 def number_in(place: str, folder: str) -> int | None:
     """Return the number that a place in a folder is named by; None if it isn't spelt as ours."""
     digits = place[len(folder) :] if place.startswith(folder) else ""
-    width = {DONE: _DIGITS, LEASE: _EPOCH_DIGITS, INPUTS: _SEGMENT_DIGITS}[folder]
+    width = _WIDTHS[folder]
     return int(digits) if len(digits) == width and digits.isascii() and digits.isdigit() else None
 
 
@@ -104,3 +105,9 @@ def noted_in(place: str) -> tuple[int, int] | None:
     """Return index and epoch of a note's place; None if it isn't spelt as ours."""
     found = _NOTE.match(place)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def noting_epoch(place: str) -> int | None:
+    """Return the epoch of a note, or of what says that calls were left; None if it is neither."""
+    noted = noted_in(place)
+    return number_in(place, LEFT) if noted is None else noted[1]

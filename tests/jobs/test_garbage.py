@@ -3,11 +3,23 @@
 from datetime import UTC, datetime, timedelta
 
 from asyncfabric.jobs._garbage import collect
+from asyncfabric.jobs._keys import job_key
 from asyncfabric.jobs._listing import discard
+from asyncfabric.jobs._notes import leave, list_notes, read_left
 from asyncfabric.jobs._results import Failed, read_payload
 from asyncfabric_storage import MemoryStore, ObjectStore
 from asyncfabric_storage._commits import INLINE_BYTES
-from tests.jobs.programs import attempt, keys_of, objects_of, opened, run_all, run_call, subject
+from asyncfabric_storage._notes import note
+from tests.jobs.programs import (
+    KEY,
+    attempt,
+    keys_of,
+    objects_of,
+    opened,
+    run_all,
+    run_call,
+    subject,
+)
 
 LARGE = b"x" * (INLINE_BYTES + 1)
 LATER = datetime.now(UTC) + timedelta(days=2)
@@ -53,6 +65,33 @@ async def test_older_leases(store: ObjectStore) -> None:
     assert (await collect(store)).leases == 4
     await jobs[-1].check()
     assert (await opened(store)).lease.epoch == 6
+
+
+async def test_notes_of_earlier_launches(store: ObjectStore) -> None:
+    """Only those for the newest driver are ever read."""
+    job = await opened(store)
+    key = await job_key(KEY, "prices", job.manifest.area)
+    for epoch in (1, 2):
+        for index in (0, 7):
+            await note(
+                store,
+                attempt(job, index, index, number=epoch),
+                kind="user",
+                type_name="ValueError",
+                message="no",
+                traceback="Traceback ...",
+                pickled=b"",
+            )
+        await leave(store, job.root, key, epoch, 2)
+    await opened(store)
+    assert (await collect(store)).notes == 0  # somebody may read them just now
+    done = await collect(store, now=LATER)
+    assert (done.notes, done.leases, done.objects) == (3, 0, 3)  # the lease went before
+    assert await list_notes(store, job.root, 2) == [0, 7]
+    assert await read_left(store, job.root, key, 2) == 2
+    await opened(store)
+    assert (await collect(store, now=LATER)).notes == 3
+    assert not await keys_of(store, f"{job.root}/failed/")
 
 
 async def test_what_stragglers_of_a_discarded_job_wrote(store: ObjectStore) -> None:
