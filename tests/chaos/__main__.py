@@ -1,4 +1,4 @@
-"""The long form: drivers killed at every step, at every request, and at random times.
+"""The long form: drivers killed at every step, at every request, at random times; and the rest.
 
 python -m tests.chaos                                    # everything
 python -m tests.chaos --place file --shape map           # a part of it
@@ -29,11 +29,13 @@ from .campaign import (
     FILE,
     INLINE,
     Trials,
+    at_a_full_disk,
     at_any_time,
     at_every_request,
     at_every_step,
     on_lambda,
     on_s3,
+    racing,
 )
 from .nursery import Nursery
 from .program import Shape
@@ -108,6 +110,9 @@ async def campaign(options: argparse.Namespace, trials: Trials, report: Report) 
                             trials, shape, place, role, deed, chance, options.every
                         )
                         await report.take(what, steps)
+                    writer: Role = "driver" if name == "inline" else "worker"
+                    full = at_a_full_disk(trials, shape, here[name], writer, options.every)
+                    await report.take(f"{name}, {shape}, a full disk", full)
                     await at_times(options, report, trials, shape, here[name], chance)
                 else:
                     assert cloud is not None
@@ -152,10 +157,12 @@ async def at_times(
     place: Place,
     chance: Random,
 ) -> None:
-    """Kill at random times."""
+    """Kill at random times; have drivers race."""
     trouble = ", the store doing wrong" if place.tries > 1 else ""
     what = f"{place.name}, {shape}, killed at random times{trouble}"
     await report.take(what, at_any_time(trials, shape, place, _SECONDS, chance), options.times)
+    what = f"{place.name}, {shape}, drivers that race{trouble}"
+    await report.take(what, racing(trials, shape, place, _SECONDS, chance), options.races)
 
 
 async def replay(options: argparse.Namespace, trials: Trials) -> None:
@@ -199,6 +206,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn by chance")
     parser.add_argument("--every", type=int, default=1, help="only every so manieth step")
     parser.add_argument("--times", type=int, default=25, help="trials at random times, of a kind")
+    parser.add_argument("--races", type=int, default=10, help="trials of drivers that race")
     parser.add_argument("--replay", nargs="*", metavar="BLOW", help="repeat one trial")
     options = parser.parse_args()
     if options.replay is not None and None in {options.place, options.shape}:

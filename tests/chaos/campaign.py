@@ -185,3 +185,32 @@ async def at_any_time(
     while True:
         blows = [Moment(chance.uniform(0, seconds)) for _ in range(chance.choice((1, 2, 5)))]
         yield await trials.strike(shape, blows, place)
+
+
+async def at_a_full_disk(
+    trials: Trials, shape: Shape, place: Place, role: Role, every: int = 1
+) -> AsyncIterator[Trial]:
+    """Have the disk be full from each step on; a program that fails of it has to say so."""
+    step = 1 - every
+    while True:
+        step += every
+        trial = await trials.make(shape, place)
+        status = await trial.run(Fate(role, step, "full"))
+        if status and "free some space" not in trial.said():
+            raise trial.broken("a program failed of a full disk, and didn't say so")
+        await trial.finish()
+        yield trial
+        if not status:
+            return
+
+
+async def racing(
+    trials: Trials, shape: Shape, place: Place, seconds: float, chance: Random
+) -> AsyncIterator[Trial]:
+    """Start drivers beside each other at random times, for ever."""
+    while True:
+        trial = await trials.make(shape, place)
+        most = chance.choice((0.0, 0.1, seconds))
+        await trial.race([chance.uniform(0, most) for _ in range(chance.choice((2, 2, 4)))])
+        await trial.finish()
+        yield trial

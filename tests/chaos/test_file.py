@@ -6,7 +6,7 @@ from .campaign import FILE, INLINE, Trials, spread
 from .gates import Gates
 from .program import Shape
 from .steps import Deed, Fate, Role
-from .trial import Place, Trial
+from .trial import Place
 
 
 @pytest.mark.parametrize("shape", ["map", "errors", "stream", "generator"])
@@ -57,14 +57,14 @@ async def test_a_full_disk(trials: Trials, place: Place, role: Role) -> None:
     trial = await trials.make(place=place)
     for step in (1,) if role == "worker" else (1, steps // 3, steps // 2):
         assert await trial.run(Fate(role, step, "full")) == 1
-        assert "free some space" in said(trial)
+        assert "free some space" in trial.said()
     await trial.finish()
 
 
 async def test_a_disk_that_takes_small_files_only(trials: Trials) -> None:
     trial = await trials.make(place=INLINE)
     assert await trial.run(limit=100_000) == 1
-    assert "File too large" in said(trial)
+    assert "File too large" in trial.said()
     await trial.finish()
 
 
@@ -75,12 +75,14 @@ async def test_of_two_drivers_the_older_stops(trials: Trials) -> None:
         await gates.reached()
         newer = await trial.start()
         assert await older.over() == 1
-        assert "has taken over job 'chaos'" in said(trial, 1)
+        assert "has taken over job 'chaos'" in trial.said(1)
     assert await trial.end(newer) == 0
     await trial.finish()
 
 
-def said(trial: Trial, run: int | None = None) -> str:
-    """Return what a run, or the last one, has written."""
-    log = trial.folder / f"log-{trial.runs if run is None else run}"
-    return log.read_text(encoding="utf-8")
+async def test_drivers_that_race(trials: Trials) -> None:
+    """All at once, so that several begin the job; those that fail were overtaken."""
+    for place, pauses in ((INLINE, [0.0] * 4), (FILE, [0.0, 0.1])):
+        trial = await trials.make("stream", place)
+        await trial.race(pauses)
+        await trial.finish()

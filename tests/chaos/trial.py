@@ -24,6 +24,7 @@ LARGE = 300_000
 """Bytes of a result that is stored apart."""
 
 _KEY = secrets.token_hex(32)
+_TAKEN = "has taken over job"
 _NOTHING_IS_LEFT = "nothing of a driver that is dead may be left"
 
 
@@ -175,15 +176,45 @@ class Trial:
 
     async def end(self, driver: Driver, why: object = None) -> int:
         """Wait for the end of a driver and of what it began; look at what is there then."""
+        status = await self._over(driver, f"run {self.runs}: {why or 'undisturbed'}")
+        await self.place.rest()
+        await self.look()
+        return status
+
+    async def _over(self, driver: Driver, what: str) -> int:
         try:
             status = await driver.over()
         except TimeoutError:
             raise self.broken(f"{_NOTHING_IS_LEFT}: processes were") from None
         self.statuses.append(status)
-        self.story.append(f"run {self.runs}: {why or 'undisturbed'}: status {status}")
+        self.story.append(f"{what}: status {status}")
+        return status
+
+    async def race(self, pauses: Sequence[float]) -> None:
+        """Start a program beside the one that runs, after each pause; see how they end.
+
+        Args:
+            pauses: seconds, before each program.
+        """
+        racers: list[tuple[int, Driver]] = []
+        for pause in pauses:
+            if racers:
+                await asyncio.wait([driver.status for _, driver in racers], timeout=pause)
+            racers.append((self.runs + 1, await self.start()))
+        statuses: list[int] = []
+        for run, driver in racers:
+            statuses.append(await self._over(driver, f"run {run}: beside others"))
+            if statuses[-1] and _TAKEN not in self.said(run) and self.place.tries == 1:
+                raise self.broken(f"run {run} failed, and not since another took the job over")
+        if all(statuses) and self.place.tries == 1:
+            raise self.broken("of drivers that raced, none came to its end")
         await self.place.rest()
         await self.look()
-        return status
+
+    def said(self, run: int | None = None) -> str:
+        """Return what a run, or the last one, has written."""
+        log = self.folder / f"log-{run or self.runs}"
+        return log.read_text(encoding="utf-8")
 
     def steps(self, role: Role) -> int:
         """Return how many steps the last run had."""
@@ -264,9 +295,8 @@ class Trial:
         lines += ["to repeat it:", command(self.place, self.work, self.blows)]
         lines += ["executions:", str(dict(sorted(executions(self.folder).items())))]
         lines += ["the store:", *_described(self)]
-        log = self.folder / f"log-{self.runs}"
-        if log.exists():
-            lines += [f"run {self.runs} said:", log.read_text(encoding="utf-8")[-4000:]]
+        if (self.folder / f"log-{self.runs}").exists():
+            lines += [f"run {self.runs} said:", self.said()[-4000:]]
         return BrokenError("\n".join(lines))
 
 
