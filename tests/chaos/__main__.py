@@ -33,6 +33,7 @@ from .campaign import (
     at_any_time,
     at_every_request,
     at_every_step,
+    left_to_events,
     on_lambda,
     on_s3,
     racing,
@@ -54,7 +55,14 @@ _SECONDS = 1.5
 """After which a program has ended, mostly."""
 _SHARE = 0.15
 """Of requests that meet with trouble, where some do."""
-_FAULTS = {"throttled": 0.05, "errors": 0.05, "reset": 0.05, "lost": 0.1, "duplicated": 0.15}
+_FAULTS = {
+    "throttled": 0.05,
+    "errors": 0.05,
+    "reset": 0.05,
+    "lost": 0.1,
+    "duplicated": 0.15,
+    "dropped": 0.1,
+}
 
 
 class Report:
@@ -145,6 +153,10 @@ async def on_a_cloud(
                     requests = at_every_request(trials, shape, place, phase, chance, options.every)
                     await report.take(what, requests)
             await at_times(options, report, trials, shape, place, chance)
+            if name == "lambda":
+                what = f"{name}, {shape}, launchers killed{', much going wrong' if share else ''}"
+                launched = left_to_events(trials, shape, place, chance)
+                await report.take(what, launched, options.times)
             if share:
                 print(f"the store's trouble: {dict(proxy.met)}")
 

@@ -214,3 +214,16 @@ async def racing(
         await trial.race([chance.uniform(0, most) for _ in range(chance.choice((2, 2, 4)))])
         await trial.finish()
         yield trial
+
+
+async def left_to_events(
+    trials: Trials, shape: Shape, place: Place, chance: Random
+) -> AsyncIterator[Trial]:
+    """Kill those who launch a job, at requests drawn by chance, and have a driver run the rest."""
+    while True:
+        trial = await trials.make(shape, place)
+        for _ in range(chance.choice((1, 2, 3))):
+            phase: Phase = chance.choice(("before", "after"))
+            await trial.run(Shot(chance.randint(1, 20), phase), shape="launch")
+        await trial.finish(again=True)
+        yield trial

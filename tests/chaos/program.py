@@ -23,7 +23,7 @@ from asyncfabric.shipping._survey import survey
 from .calls import Given, RefusedError, work
 from .steps import Fate, Plan
 
-Shape = Literal["map", "stream", "errors", "generator", "attach"]
+Shape = Literal["map", "stream", "errors", "generator", "attach", "launch"]
 
 _HEAVY = ("aiobotocore.session", "numpy", "obstore.store")
 """What many drivers import, and the nursery once for all of them; none of it starts a thread."""
@@ -101,6 +101,9 @@ async def _drive(order: Order) -> list[Any]:
                 told(each) async for each in af.jobs.attach(fabric, NAME, return_exceptions=True)
             ]
         inputs: Any = _endless(order.inputs) if order.shape == "generator" else order.inputs
+        if order.shape == "launch":
+            await af.jobs.launch(fabric, work, inputs, job=NAME, version="1", seed=SEED)
+            return []
         errors = order.shape == "errors"
         start: Any = fabric.map  # overloaded: by options that an order has
         mapped: Any = start(
@@ -126,6 +129,8 @@ def told(result: Any) -> list[Any]:
     """Return a result as it is compared: what it is, whatever it weighs."""
     if isinstance(result, RefusedError):
         return ["failed", str(result)]
+    if isinstance(result, BaseException):
+        raise result
     index, name, chance, body = result
     whole = body == (name.encode() * (len(body) // len(name) + 1))[: len(body)]
     return [index, name, chance, len(body), whole]

@@ -39,3 +39,14 @@ async def test_a_lambda_that_loses_replies_and_runs_twice(trials: Trials, bucket
         await trial.finish()
         assert trial.kills
         assert proxy.met
+
+
+async def test_a_job_that_is_launched(trials: Trials, bucket: Bucket) -> None:
+    """By programs that are killed, with events that get lost; a driver runs what is left."""
+    faults = Faults(seed=4, lost=0.2, duplicated=0.2, dropped=0.2)
+    async with on_lambda(bucket, faults=faults) as (place, _):
+        trial = await trials.make("errors", place)
+        await trial.run(Shot(6, "after"), shape="launch")
+        assert trial.kills
+        assert await trial.run(shape="launch") == 0
+        await trial.finish()

@@ -166,9 +166,11 @@ class Trial:
             assassin.find(driver)
         return driver
 
-    async def run(self, blow: Blow | None = None, *, limit: int | None = None) -> int:
+    async def run(
+        self, blow: Blow | None = None, *, shape: Shape | None = None, limit: int | None = None
+    ) -> int:
         """Run the program until it is over, or dead; return its status."""
-        driver = await self.start(blow, limit=limit)
+        driver = await self.start(blow, shape=shape, limit=limit)
         if isinstance(blow, Moment):
             await asyncio.wait([driver.status], timeout=blow.seconds)
             driver.kill()
