@@ -47,7 +47,7 @@ class Turn:
     __slots__ = ("__weakref__", "_counter", "_ticket", "over")
 
     def __init__(self, ticket: Ticket, counter: Counter | None = None) -> None:
-        self.over = False
+        self.over: bool = False
         self._ticket = ticket
         self._counter = counter
 

@@ -52,7 +52,7 @@ async def test_the_end_of_the_life_before_is_not_that_of_the_retried(tmp_path: P
     async with af.Fabric("inline://", storage=store) as fabric:
         found = fabric.map(call, range(3), job="calls")
         first = asyncio.ensure_future(_result(found))
-        await until(lambda: found.stats.in_flight and not _run(found).fan_out.input_open)
+        await until(lambda: found.stats.finished == 2 and not _run(found).fan_out.input_open)
         read.touch()
         with pytest.raises(ValueError, match="2"):
             await first
