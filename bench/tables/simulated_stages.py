@@ -34,6 +34,7 @@ _TERABYTE = 10**12
 _PARTITIONS = 333
 # Memory of a worker's data, and of its function: three cores, and about two.
 _SORTS = {1000: (4096 * MIB, 6144), 3000: (1365 * MIB, 3008)}
+_LEFT_OUT = ("S3", 3000)
 _SMOKE_BYTES = 10**10
 
 
@@ -46,7 +47,12 @@ def cells(plan: Plan) -> Sequence[Cell]:
     if plan.smoke:
         return [Cell(table=NAME, peer=OURS, way=WAY, work=_work("10 GB", "S3"), n=10)]
     runs = [(COUNT, store, _PARTITIONS) for store in list(STORES)[:2]]
-    runs += [(SORT, store, workers) for workers in _SORTS for store in STORES]
+    runs += [
+        (SORT, store, workers)
+        for workers in _SORTS
+        for store in STORES
+        if (store, workers) != _LEFT_OUT
+    ]
     return [
         Cell(table=NAME, peer=OURS, way=WAY, work=_work(what, store), n=n, timeout_s=3600)
         for what, store, n in runs
@@ -145,7 +151,8 @@ TABLE = Table(
         (
             "S3 is one fresh prefix: 5,500 reads and 3,500 writes a second, for the source too. "
             "It divides a prefix only after minutes of that. 3,000 workers need 2 x 3,000 x "
-            "sqrt(3,000) reads for an exchange of two levels, more than a minute of them."
+            "sqrt(3,000) reads for an exchange of two levels, more than a minute of them: that row is "
+            "left out, as simulating its refused requests had not ended after 45 minutes."
         ),
         (
             "Dollars: Lambda's GB-seconds and invocations, S3's requests at S3 Standard's prices, "
