@@ -183,6 +183,8 @@ class _Map:
 
 
 class _Reduce:
+    output = None
+
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 

@@ -151,8 +151,8 @@ TABLE = Table(
         (
             "S3 is one fresh prefix: 5,500 reads and 3,500 writes a second, for the source too. "
             "It divides a prefix only after minutes of that. 3,000 workers need 2 x 3,000 x "
-            "sqrt(3,000) reads for an exchange of two levels, more than a minute of them: that row is "
-            "left out, as simulating its refused requests had not ended after 45 minutes."
+            "sqrt(3,000) reads for an exchange of two levels, more than a minute of them: that row "
+            "is left out, as simulating its refused requests had not ended after 45 minutes."
         ),
         (
             "Dollars: Lambda's GB-seconds and invocations, S3's requests at S3 Standard's prices, "
