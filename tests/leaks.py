@@ -9,10 +9,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -21,13 +20,23 @@ _STANDARD = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 _GRACE = 2.0  # seconds that an asynchronous end may take
 
 
-class _Kept(NamedTuple):
-    processes: set[int]
-    descriptors: set[int]
+_WORKER = "asyncfabric_runtime._worker"
+_DESCRIPTORS_OF_A_WORKER = 3  # two sockets, and the page that is shared with it
 
 
-KEPT = _Kept(set(), set())
-"""What serves the whole run, started by whichever test asks first: the cloud's emulators."""
+@dataclass(slots=True)
+class _Kept:
+    processes: set[int] = field(default_factory=set[int])
+    descriptors: set[int] = field(default_factory=set[int])
+    workers: int = 0
+
+
+KEPT = _Kept()
+"""What serves the whole run, started by whichever test asks first: the cloud's emulators.
+
+`workers` is the size of a pool that a module's tests share: a worker of it that a test has stopped
+is replaced whenever the machine gets to it, which may be in the next test.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +79,34 @@ def leaked_since(before: Snapshot, *, grace: float = _GRACE) -> list[str]:
 
 def _difference(before: Snapshot, after: Snapshot) -> list[str]:
     new_children = after.children - before.children - KEPT.processes
+    replaced = _replaced(new_children, after)
+    new_children -= replaced
     return [
         *(f"process {_describe(pid)}" for pid in new_children if _is_ours(pid)),
         *(f"{thread}" for thread in after.threads - before.threads),
-        *(f"descriptor {fd} -> {to}" for fd, to in _new_descriptors(before, after)),
+        *(f"descriptor {fd} -> {to}" for fd, to in _new_descriptors(before, after, len(replaced))),
         *(f"directory {name}" for name in after.directories - before.directories),
     ]
 
 
-def _new_descriptors(before: Snapshot, after: Snapshot) -> list[tuple[int, str]]:
+def _replaced(new: frozenset[int], after: Snapshot) -> frozenset[int]:
+    """Return those of the new processes that took the place of a shared pool's workers."""
+    if not (new and KEPT.workers):
+        return frozenset()
+    workers = frozenset(pid for pid in after.children if _WORKER in _describe(pid))
+    return new & workers if len(workers) <= KEPT.workers else frozenset()
+
+
+def _new_descriptors(before: Snapshot, after: Snapshot, workers: int) -> list[tuple[int, str]]:
     new = after.descriptors - before.descriptors
     tracker = getattr(resource_tracker, "_resource_tracker", None)
     kept = {getattr(tracker, "_fd", None), *KEPT.descriptors}
     # The random device and files of Python itself are opened once, on first use.
-    return [(fd, to) for fd, to in new if fd not in kept and not to.startswith("/dev/")]
+    found = [(fd, to) for fd, to in new if fd not in kept and not to.startswith("/dev/")]
+    theirs = [(fd, to) for fd, to in found if to.startswith("socket:") or "(deleted)" in to]
+    if len(theirs) <= workers * _DESCRIPTORS_OF_A_WORKER:
+        return [each for each in found if each not in theirs]
+    return found
 
 
 def _children() -> Iterator[int]:

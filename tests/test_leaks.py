@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaks import leaked_since, snapshot
+import asyncfabric as af
+from tests.leaks import KEPT, leaked_since, snapshot
 
 
 def test_nothing_is_no_leak() -> None:
@@ -27,6 +29,19 @@ def test_a_process_is_found() -> None:
     assert any(leak.startswith(f"process {process.pid} ") and "input()" in leak for leak in leaks)
     assert any(leak.startswith("descriptor") for leak in leaks)
     assert leaked_since(before) == []
+
+
+async def test_a_shared_pool_replaces_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KEPT, "workers", 1)
+    async with af.Fabric("local://?processes=1") as fabric:
+        first = await fabric.submit(os.getpid)
+        before = snapshot()
+        os.kill(first, signal.SIGKILL)
+        assert await fabric.submit(os.getpid) != first
+        assert leaked_since(before) == []
+        async with af.Fabric("local://?processes=1") as another:
+            await another.submit(os.getpid)
+            assert any(leak.startswith("process") for leak in leaked_since(before, grace=0))
 
 
 def test_a_thread_is_found() -> None:

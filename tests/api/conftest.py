@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 import asyncfabric as af
+from tests.leaks import KEPT
 
 LOCAL = "local://?processes=2"
 
@@ -31,7 +32,9 @@ async def local(shared_loop: None) -> AsyncIterator[af.Fabric]:
         while len(pids) < 2:
             pids.update(await fabric.map(_pid, range(64), chunksize=1))
         await fabric.put(0)  # starts the threads that read and write files
+        KEPT.workers = 2
         yield fabric
+        KEPT.workers = 0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

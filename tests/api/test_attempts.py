@@ -251,7 +251,9 @@ async def test_an_initializer_runs_once_per_process(own: af.Fabric, tmp_path: Pa
     ready = own.with_options(initializer=initialize)
     pids = set(await ready.map(pid, range(50), chunksize=1))
     pids |= set(await ready.map(pid, range(50), chunksize=1))
-    assert noted(tmp_path) == {str(each): 1 for each in pids}
+    found = noted(tmp_path)
+    assert found.keys() >= set(map(str, pids))  # a worker may have begun as the last call ended
+    assert set(found.values()) == {1}
 
 
 async def test_an_initializer_that_fails(own: af.Fabric) -> None:

@@ -117,7 +117,7 @@ async def test_a_job_goes_on_after_an_error_with_other_workers(
         assert notes.taken("mapped") == 9
         assert await left(storage) != []
     notes.go()
-    async with af.Fabric("local://?processes=2", storage=storage) as fabric:
+    async with af.Fabric("local://?processes=2", storage=storage, hedge=None) as fabric:
         assert await shuffled(fabric, notes) == EXPECTED
         assert (notes.taken("mapped"), notes.taken("reduced")) == (0, 3)
         assert await left(storage) == []
@@ -131,7 +131,7 @@ from tests.bsp.test_jobs import Notes, shuffled
 async def main():
     notes = Notes.__new__(Notes)
     notes.place = pathlib.Path(sys.argv[2])
-    async with af.Fabric("local://?processes=2", storage=sys.argv[1]) as fabric:
+    async with af.Fabric("local://?processes=2", storage=sys.argv[1], hedge=None) as fabric:
         await shuffled(fabric, notes)
 
 asyncio.run(main())
