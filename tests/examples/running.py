@@ -1,6 +1,5 @@
 """How tests run an example: as a program of its own, with nothing left behind."""
 
-import atexit
 import os
 import signal
 import subprocess
@@ -8,16 +7,10 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 
 from tests.sources import ROOT
 
 _PATH = os.pathsep.join(str(ROOT / folder) for folder in (".", "runtime", "storage"))
-_COMPILED = mkdtemp(prefix="asyncfabric-compiled-")
-"""Where Python keeps what it compiles, for all programs of this run: where it has no such place,
-`import sklearn` alone takes 5 s of a core, in each process anew."""
-atexit.register(rmtree, _COMPILED, ignore_errors=True)
 _PATIENCE = 50.0  # seconds, for a hung program
 
 
@@ -30,7 +23,6 @@ def start(
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCFABRIC_")}
     environment |= {"PYTHONPATH": _PATH, "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
-    environment |= {"PYTHONPYCACHEPREFIX": _COMPILED, "PYTHONDONTWRITEBYTECODE": ""}
     environment |= where or {}
     return subprocess.Popen(
         [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py"), *arguments],
