@@ -50,6 +50,10 @@ PY
     fi
     directory=$(cd "$directory" && pwd)
     unset PYTHONHOME PYTHONPATH
+    # Hundreds of processes import the same modules: compiled once, they take a third less time.
+    # Not beside the sources, which may be another's to write.
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX=$directory/bytecode
     export VIRTUAL_ENV=$directory PATH="$directory/bin:$PATH"
 }
 
