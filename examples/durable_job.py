@@ -53,5 +53,7 @@ if __name__ == "__main__":
     parser.add_argument("directory", nargs="?", type=Path, default=Path("primes"))
     parser.add_argument("--below", type=int, default=10**8, help="a multiple of 200,000")
     given = parser.parse_args()
+    if given.below < BLOCK or given.below % BLOCK:
+        parser.error(f"--below has to be a multiple of {BLOCK:,}")
     where = os.environ.get("ASYNCFABRIC_STORAGE") or given.directory.absolute().as_uri()
     af.run(main(given.below, where))

@@ -40,8 +40,9 @@ class Planner:
         width = self._rule.width
         if width and not whole.codec and whole.size % width:
             msg = (
-                f"{whole.name} has {whole.size:,} bytes, which is no multiple of records={width}; "
-                "give the right number, or leave this object out"
+                f"{whole.name} has {whole.size:,} bytes, which is no multiple of records={width}, "
+                "the bytes of each record; give the right number, records='lines' for text, or "
+                "leave this object out"
             )
             raise ConfigurationError(msg)
         # Two objects with a delimiter in between could look otherwise where delimiters overlap.

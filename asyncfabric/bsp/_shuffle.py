@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -120,6 +121,15 @@ class Shuffle(Generic[P]):
             raise RuntimeError(msg)
         self._stream = self._run()
         return self._stream
+
+    def __del__(self) -> None:
+        if getattr(self, "_stream", self) is None:
+            warnings.warn(
+                "a Shuffle was never awaited or iterated",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
 
     async def aclose(self) -> None:
         """Stop what runs, and delete what was written in between."""
@@ -317,6 +327,9 @@ def shuffle(
         check_plain("combine", combine)
     if partition is not None:
         check_plain("partition", partition)
+    if isinstance(items, str):
+        msg = f"items are what map_fn gets one by one; for data, give af.bsp.chunks({items!r})"
+        raise TypeError(msg)
     check_items(items)
     check_partitions(partitions)
     durable = durable_of(job, version, fabric.store)

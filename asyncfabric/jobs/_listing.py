@@ -148,6 +148,12 @@ class NoSuchJob(ConfigurationError):
 
 def no_such_job(name: str, store: ObjectStore) -> NoSuchJob:
     """Return the error that says so."""
+    if store.ephemeral:
+        return NoSuchJob(
+            f"there is no job {name!r} in {store.url}, which ends with this program; give the "
+            "Fabric the storage= that the job was given, or set ASYNCFABRIC_STORAGE to it"
+        )
     return NoSuchJob(
-        f"there is no job {name!r} in {store.url}; `asyncfabric jobs list` shows what there is"
+        f"there is no job {name!r} in {store.url}; "
+        f"`asyncfabric jobs list --storage {store.url!r}` shows what there is"
     )

@@ -74,6 +74,10 @@ class Home:
             )
         return Home, (self.keys, self._place.address, self._patience, self.user)
 
+    def __asyncfabric_identity__(self) -> tuple[object, ...]:
+        """Return address and keys: a durable job goes on with the same ones."""
+        return self.__reduce__()[1][:-1]
+
     def check_remote(self) -> None:
         """Raise `ConfigurationError` if workers on other machines can't reach it."""
         if self._private is not None or (self._place is not None and self._place.address.private):

@@ -288,6 +288,9 @@ def _array(spelling: Canonical, value: Any) -> bytes:  # noqa: ANN401 - a numpy 
 def _reduced(spelling: Canonical, value: Any) -> bytes:  # noqa: ANN401 - any object
     """Spell an object by what makes it: see `object.__reduce__`."""
     kind = cast("Any", type(value))
+    identity = getattr(kind, "__asyncfabric_identity__", None)
+    if identity is not None:  # what it is the same by, where its pickle says more than that
+        return token(b"o", spelling.token(kind) + spelling.token(identity(value)))
     try:
         reduce = copyreg.dispatch_table.get(kind)
         reduced: Any = value.__reduce_ex__(_PROTOCOL) if reduce is None else reduce(value)

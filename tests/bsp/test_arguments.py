@@ -110,3 +110,17 @@ async def test_gzip_members_with_padding(padding: int) -> None:
     [chunk] = await chunks_of({"zeros.gz": bytes(padding)})
     with pytest.raises(af.StorageError, match=r"can't be read as \.gz"):
         await chunk.aread()
+
+
+async def test_a_url_in_the_place_of_items() -> None:
+    shuffle: Any = bsp.shuffle
+    async with af.Fabric("inline://") as fabric:
+        with pytest.raises(TypeError, match=r"give af\.bsp\.chunks\('file:///data'\)"):
+            shuffle(fabric, work.given, "file:///data", work.kept, partitions=1)
+
+
+async def test_a_forgotten_await() -> None:
+    shuffle: Any = bsp.shuffle
+    async with af.Fabric("inline://") as fabric:
+        with pytest.warns(RuntimeWarning, match="a Shuffle was never awaited or iterated"):
+            shuffle(fabric, work.given, [], work.kept, partitions=1)

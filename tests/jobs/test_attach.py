@@ -311,3 +311,9 @@ def test_the_longer_nothing_comes_the_fewer_requests() -> None:
 
     virtually(main)
     assert 300 < looks < 2000
+
+
+async def test_a_temporary_store_has_no_jobs_of_others() -> None:
+    async with Fabric("inline://") as fabric:
+        with pytest.raises(ConfigurationError, match="give the Fabric the storage= that the job"):
+            await af_jobs.show(fabric, "prices")

@@ -42,6 +42,28 @@ async def test_plain_and_async_functions(
     assert (float(values), version) == (200, 201)
 
 
+async def test_a_durable_job_goes_on_with_the_same_server(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCFABRIC_KEY", "5e" * 32)
+    storage = (tmp_path / "store").as_uri()
+
+    async def counted(name: str) -> float:
+        async with (
+            ParameterServer(redis_url, name=name) as ps,
+            af.Fabric("inline://", storage=storage) as fabric,
+        ):
+            await fabric.map(_count, range(20), shared={"ps": ps}, job="counts")
+            return float((await ps.pull("count")).values)
+
+    async with ParameterServer(redis_url, name="m") as ps:
+        await ps.put("count", 0)
+    assert await counted("m") == 20
+    assert await counted("m") == 20  # gone on with: nothing was run again
+    with pytest.raises(af.ConfigurationError, match="the shared value 'ps' is another one"):
+        await counted("other")
+
+
 @pytest.mark.parametrize("step", [_count, _count_async])
 async def test_a_worker_keeps_its_connection(
     start_redis: StartRedis, step: Callable[..., Any]
